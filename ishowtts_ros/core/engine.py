@@ -1,0 +1,49 @@
+"""What an engine is. It knows text, settings and samples; nothing of ROS, queues, events or clocks."""
+
+from __future__ import annotations
+
+from typing import Callable, Protocol, Sequence
+
+import numpy as np
+
+from .types import SynthesisSettings
+
+Emit = Callable[[np.ndarray], None]         # int16 [n_samples] mono PCM, n_samples >= 1
+Canceled = Callable[[], bool]               # cheap; ask it as often as work can be abandoned
+Progress = Callable[[float, str], None]     # fraction done 0..1, what is being done
+
+
+class Engine(Protocol):
+    """Turns text into speech.
+
+    One thread calls load, warmup, synthesize and close, always the same one. Once loaded,
+    `voices`, `default_voice` and `check_voice` may be called from any thread.
+    Whatever goes wrong is raised as SpeechError; after an error in synthesize the engine
+    is ready for the next utterance.
+    """
+
+    name: str
+    sample_rate: int      # Hz, known once loaded
+    has_solver: bool      # do nfe_step, cfg_strength, sway_sampling_coef and seed mean anything to it?
+
+    def load(self, progress: Progress) -> None:
+        """Get everything into memory."""
+
+    def warmup(self, progress: Progress) -> None:
+        """Do now what would make the first utterance slow: compile, capture, fill caches."""
+
+    def voices(self) -> Sequence[str]:
+        """The names that `SynthesisSettings.voice` accepts, sorted."""
+
+    @property
+    def default_voice(self) -> str:
+        """The voice that an empty name stands for."""
+
+    def check_voice(self, name: str) -> None:
+        """Raise SpeechError(UNKNOWN_VOICE), naming near matches, unless `name` can be spoken."""
+
+    def synthesize(self, text: str, settings: SynthesisSettings, emit: Emit, canceled: Canceled) -> None:
+        """Speak `text`, handing samples to `emit` as they come; return early once `canceled()`."""
+
+    def close(self) -> None:
+        """Give everything back. A closed engine can be loaded again."""
