@@ -15,7 +15,8 @@ case "$(cat "$_ishowtts/.venv/kind")" in wheels-*)
     done
     export RMW_IMPLEMENTATION=${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp} _ROS_WHEELS_BOOTSTRAP_COMPLETE=1 ;;
 esac
-if [ -f "$_ishowtts/install/local_setup.bash" ]; then
-    if [ -n "${ZSH_VERSION:-}" ]; then . "$_ishowtts/install/local_setup.zsh"; else . "$_ishowtts/install/local_setup.bash"; fi
+if [ -f "$_ishowtts/install/local_setup.sh" ]; then
+    COLCON_CURRENT_PREFIX=$_ishowtts/install
+    . "$_ishowtts/install/local_setup.sh"
 fi
-unset _ishowtts _libs
+unset _ishowtts _libs COLCON_CURRENT_PREFIX

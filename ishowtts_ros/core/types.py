@@ -11,6 +11,8 @@ from enum import IntEnum
 import numpy as np
 
 PRIORITY_DEFAULT = 128
+NFE_STEP_RANGE = (1, 128)     # solver steps
+SPEED_RANGE = (0.25, 4.0)     # ratio to the voice's natural rate
 
 
 class ErrorCode:

@@ -30,10 +30,7 @@ _EE_OK = 0
 
 _NATURAL_RATE = 175            # words per minute at speed 1, the library's own default
 _RATES = (80, 450)             # words per minute that the library can do
-_SILENCE = 5                   # LSB; what the library's fade-in stays under before it speaks
-_BUFFER = 20                   # ms of audio for each callback: the smaller, the sooner the first one
-_FIRST_EMIT = 0.02             # s of audio in the first hand-over, then more at a time
-_EMIT = 0.1
+_BUFFER = 100                  # ms of audio for each callback; synthesizing them takes well under 1 ms
 
 
 @dataclass(frozen=True)
@@ -118,35 +115,15 @@ class EspeakEngine:
     def synthesize(self, text: str, settings: SynthesisSettings, emit: Emit, canceled: Canceled) -> None:
         library = self._library
         self._select(settings)
-        pending: list[np.ndarray] = []
-        wanted = int(_FIRST_EMIT * self.sample_rate)     # samples to gather before the next hand-over
         failure: list[BaseException] = []
-        silent = True
-
-        def hand_over() -> None:
-            nonlocal pending, wanted
-            samples, pending = np.concatenate(pending), []
-            wanted = int(_EMIT * self.sample_rate)
-            emit(samples)
 
         def on_samples(wav, count, events) -> int:
             # Called by the library, in this thread; an exception cannot pass through C.
-            nonlocal silent
             try:
                 if canceled():
                     return 1
-                if not wav or count <= 0:
-                    return 0
-                samples = np.ctypeslib.as_array(wav, (count,)).copy()
-                if silent:
-                    # Leading silence only delays the first audible sample.
-                    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _SILENCE)
-                    if not len(loud):
-                        return 0
-                    samples, silent = samples[loud[0]:], False
-                pending.append(samples)
-                if sum(map(len, pending)) >= wanted:
-                    hand_over()
+                if wav and count > 0:
+                    emit(np.ctypeslib.as_array(wav, (count,)).copy())
                 return 0
             except BaseException as error:
                 failure.append(error)
@@ -160,8 +137,6 @@ class EspeakEngine:
             raise failure[0]
         if status != _EE_OK:
             raise SpeechError(ErrorCode.ENGINE_FAILED, f'libespeak-ng could not speak this text (status {status})')
-        if pending and not canceled():
-            hand_over()
 
     def close(self) -> None:
         if self._library is not None:

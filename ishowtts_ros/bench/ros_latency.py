@@ -1,0 +1,71 @@
+"""First-audio latency and real-time factor over real DDS.
+
+A client process publishes a text and waits for the first AudioChunk of it: that time holds two
+passes through DDS and rclpy's executors (some milliseconds) and the engine's first chunk.
+One utterance at a time, so nothing waits in the queue. The last line printed is one JSON document.
+
+usage: python3 -m ishowtts_ros.bench.ros_latency [--engine espeak] [--utterances 200] [--param NAME=VALUE]...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+
+import numpy as np
+import rclpy
+import yaml
+
+from . import ros_client
+
+TEXTS = ('The battery is at forty percent.', 'Please step aside.', 'I will take the parcel to room twelve.',
+         'Good morning! How may I help you today?', 'There is an obstacle on my left.')
+
+
+def main() -> None:
+    arguments = _parse()
+    ros_client.isolate()
+    overrides = {name: yaml.safe_load(value) for name, value in (a.split('=', 1) for a in arguments.param)}
+    node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, **overrides})
+    rclpy.init()
+    client = ros_client.SpeechClient()
+    try:
+        client.wait_until_active(600.0)
+        for warm in range(3):
+            client.speak(id=f'warm-{warm}', text=TEXTS[0])
+        measured = [_measure(client, number) for number in range(arguments.utterances)]
+    finally:
+        client.close()
+        node.stop()
+        rclpy.try_shutdown()
+    latency, audio, work = (np.array(column) for column in zip(*measured))
+    result = {
+        'engine': arguments.engine, 'utterances': len(latency), 'machine': platform.processor() or platform.machine(),
+        'first_audio_latency_ms': {name: round(float(value) * 1e3, 2) for name, value in (
+            ('p50', np.percentile(latency, 50)), ('p95', np.percentile(latency, 95)), ('max', latency.max()))},
+        'real_time_factor': round(float(work.sum() / audio.sum()), 5),
+        'audio_s': round(float(audio.sum()), 2)}
+    print('first-audio latency over DDS [ms]: p50 {p50}  p95 {p95}  max {max}'.format(**result['first_audio_latency_ms']))
+    print(f"real-time factor: {result['real_time_factor']}  ({result['audio_s']} s of audio, {len(latency)} utterances)")
+    print(json.dumps(result))
+
+
+def _measure(client: ros_client.SpeechClient, number: int) -> tuple[float, float, float]:
+    """Seconds: latency, audio, work."""
+    published = time.monotonic()
+    recording = client.speak(id=f'utterance-{number}', text=TEXTS[number % len(TEXTS)])
+    return recording.first_audio - published, recording.stats.audio_duration, recording.stats.synthesis_time
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog='ros_latency', description=__doc__.splitlines()[0])
+    parser.add_argument('--engine', default='espeak')
+    parser.add_argument('--utterances', type=int, default=200)
+    parser.add_argument('--param', action='append', default=[], metavar='NAME=VALUE', help='any parameter of the node')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    main()

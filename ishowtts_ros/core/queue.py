@@ -1,0 +1,50 @@
+"""The utterances that wait for their turn."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import count
+
+from .types import ErrorCode, SpeechError, Utterance
+
+
+class SpeechQueue:
+    """Bounded; higher priority first, then order of arrival. Not thread-safe: its owner holds the lock."""
+
+    def __init__(self, depth: int):
+        self.depth = depth                                  # utterances
+        self._heap: list[tuple[int, int, Utterance]] = []
+        self._arrival = count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def __contains__(self, utterance_id: str) -> bool:
+        return any(utterance.id == utterance_id for _, _, utterance in self._heap)
+
+    def push(self, utterance: Utterance) -> None:
+        """:raises SpeechError: QUEUE_FULL"""
+        if len(self._heap) >= self.depth:
+            raise SpeechError(ErrorCode.QUEUE_FULL,
+                              f'{len(self._heap)} utterances are waiting already; wait for FINISHED events, '
+                              'use policy INTERRUPT, or raise queue_depth')
+        heapq.heappush(self._heap, (-utterance.priority, next(self._arrival), utterance))
+
+    def pop(self) -> Utterance:
+        """The next one to speak. :raises IndexError: when empty"""
+        return heapq.heappop(self._heap)[-1]
+
+    def remove(self, utterance_id: str) -> Utterance | None:
+        """Take one out, wherever it stands; None if it is not here."""
+        for entry in self._heap:
+            if entry[-1].id == utterance_id:
+                self._heap.remove(entry)
+                heapq.heapify(self._heap)
+                return entry[-1]
+        return None
+
+    def clear(self) -> list[Utterance]:
+        """Take all out, in the order in which they would have been spoken."""
+        removed = [entry[-1] for entry in sorted(self._heap)]
+        self._heap.clear()
+        return removed

@@ -1,0 +1,72 @@
+"""The node's health as diagnostic_msgs (REP-107)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from std_msgs.msg import Header
+
+from .core.metrics import Metrics
+from .core.types import UtteranceState
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the diagnostics are made from."""
+
+    state: str                  # lifecycle state
+    engine: str                 # engine name
+    voice: str
+    progress: float             # of loading, 0..1
+    doing: str                  # what loading is doing
+    error: str                  # why the engine could not be loaded; '' if it could
+    waiting: int                # utterances in the queue
+    queue_depth: int            # utterances it can hold
+    busy: bool                  # is one being synthesized?
+    metrics: Metrics
+
+
+def diagnostic_array(health: Health, node_name: str, header: Header) -> DiagnosticArray:
+    statuses = [_engine(health), _synthesis(health), _queue(health)]
+    for status in statuses:
+        status.name = f'{node_name}: {status.name}'
+        status.hardware_id = node_name
+    return DiagnosticArray(header=header, status=statuses)
+
+
+def _engine(health: Health) -> DiagnosticStatus:
+    if health.error:
+        level, message = DiagnosticStatus.ERROR, health.error
+    elif health.state == 'configuring':
+        level, message = DiagnosticStatus.OK, f'loading, {health.progress:.0%}: {health.doing}'
+    else:
+        level, message = DiagnosticStatus.OK, health.state
+    return _status('engine', level, message,
+                   engine=health.engine, voice=health.voice, state=health.state, loaded=f'{health.progress:.2f}')
+
+
+def _synthesis(health: Health) -> DiagnosticStatus:
+    metrics = health.metrics
+    level, message = DiagnosticStatus.OK, 'speaking' if health.busy else 'idle'
+    rtf = metrics.real_time_factor()
+    if metrics.last_failure:
+        level, message = DiagnosticStatus.WARN, f'the latest utterance failed: {metrics.last_failure}'
+    elif rtf >= 1:
+        level, message = DiagnosticStatus.WARN, 'slower than speech: lower nfe_step or choose a faster engine'
+    outcomes = {state.name.lower(): metrics.outcome(state) for state in UtteranceState if state.terminal}
+    return _status('synthesis', level, message, real_time_factor=f'{rtf:.4f}',
+                   first_audio_latency_p50_s=f'{metrics.first_audio_latency(50):.4f}',
+                   first_audio_latency_p95_s=f'{metrics.first_audio_latency(95):.4f}', **outcomes)
+
+
+def _queue(health: Health) -> DiagnosticStatus:
+    full = health.waiting >= health.queue_depth
+    return _status('queue', DiagnosticStatus.WARN if full else DiagnosticStatus.OK,
+                   'full: new requests are rejected' if full else f'{health.waiting} waiting',
+                   waiting=health.waiting, queue_depth=health.queue_depth)
+
+
+def _status(name: str, level: bytes, message: str, **values) -> DiagnosticStatus:
+    return DiagnosticStatus(name=name, level=level, message=message,
+                            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])

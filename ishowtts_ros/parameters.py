@@ -1,0 +1,158 @@
+"""THE table of the node's parameters, and what is made of their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterable
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from .core.engine import Engine
+from .core.synthesizer import Limits
+from .core.types import ErrorCode, NFE_STEP_RANGE, SPEED_RANGE, SpeechError, SynthesisSettings
+from .engines.registry import ENGINES
+
+NEXT_UTTERANCE = 'next utterance'     # a change is heard from the next utterance to start
+CONFIGURE = 'configure'               # fixed while the node is configured
+START = 'start'                       # fixed while the process runs
+
+
+@dataclass(frozen=True)
+class Parameter:
+    name: str
+    default: Any
+    effect: str                                    # when a change takes effect
+    description: str
+    range: tuple[float, float] | None = None       # both ends allowed
+    choices: tuple[str, ...] = ()
+
+
+PARAMETERS = (
+    Parameter('autostart', True, START, 'Configure and activate at start; false leaves that to a lifecycle manager.'),
+    Parameter('engine', 'espeak', CONFIGURE, 'What speaks.', choices=tuple(sorted(ENGINES))),
+    Parameter('voice', '', NEXT_UTTERANCE, "Voice name as in ~/list_voices; '' is the engine's default voice."),
+    Parameter('language', '', NEXT_UTTERANCE, "BCP 47 tag such as 'en' or 'fr'; '' is the voice's own language."),
+    Parameter('speed', 1.0, NEXT_UTTERANCE, "Speaking rate relative to the voice's natural one [ratio].", SPEED_RANGE),
+    Parameter('nfe_step', 7, NEXT_UTTERANCE, 'Solver steps: fewer are faster, more are finer [count]. '
+              'Ignored by espeak.', NFE_STEP_RANGE),
+    Parameter('cfg_strength', 2.0, NEXT_UTTERANCE, 'Classifier-free guidance; 0 turns it off [ratio]. '
+              'Ignored by espeak.', (0.0, 10.0)),
+    Parameter('sway_sampling_coef', -1.0, NEXT_UTTERANCE, 'Sway sampling of the solver steps; 0 is uniform [ratio]. '
+              'Ignored by espeak.', (-1.0, 2.0)),
+    Parameter('seed', -1, NEXT_UTTERANCE, 'Noise seed; -1 draws a new one for every utterance. Ignored by espeak.',
+              (-1, 2**31 - 1)),
+    Parameter('queue_depth', 32, CONFIGURE, 'Utterances that may wait; more are rejected [count].', (1, 10_000)),
+    Parameter('max_text_length', 10_000, CONFIGURE, 'Longest text of one utterance [characters].', (1, 1_000_000)),
+    Parameter('voices_file', '', CONFIGURE, "YAML file of cloned voices, see config/voices.yaml; '' is none."),
+    Parameter('frame_id', '', START, 'frame_id in the headers of what is published.'),
+    Parameter('espeak.library', '', CONFIGURE, "Path of libespeak-ng; '' finds the installed one."),
+    Parameter('espeak.data_path', '', CONFIGURE, "Path of espeak-ng-data; '' is the library's own."),
+    Parameter('espeak.voice', 'en-us', CONFIGURE, 'Voice for utterances that name neither voice nor language.'),
+    Parameter('tone.sample_rate', 24000, CONFIGURE, 'Sample rate of the test tone [Hz].', (8000, 48000)),
+    Parameter('tone.real_time_factor', 0.0, CONFIGURE, 'How slow the test engine is: work per audio [ratio].', (0.0, 10.0)),
+    Parameter('tone.load_time', 0.0, CONFIGURE, 'How long the test engine loads [s].', (0.0, 600.0)),
+    Parameter('tone.fail_on', '', CONFIGURE, 'A text that contains this makes the test engine fail.'),
+)
+TABLE = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+def declare(node: Node) -> list[str]:
+    """Declare all parameters. Returns what was wrong with values given at start; those keep their defaults."""
+    problems = []
+    for parameter in PARAMETERS:
+        descriptor = _descriptor(parameter)
+        try:
+            value = node.declare_parameter(parameter.name, parameter.default, descriptor).value
+            if not parameter.choices or value in parameter.choices:
+                continue
+            node.undeclare_parameter(parameter.name)
+        except (InvalidParameterTypeException, InvalidParameterValueException):
+            value = node._parameter_overrides[parameter.name].value
+        problems.append(f'parameter {parameter.name} cannot be {value!r}: {requirement(parameter)}')
+        node.declare_parameter(parameter.name, parameter.default, descriptor, ignore_override=True)
+    return problems
+
+
+def refuse(changes: Iterable[RosParameter], engine: Engine | None, configured: bool) -> SetParametersResult:
+    """May these values be set? Changes nothing.
+
+    :param engine: the loaded engine, which knows the voices; None before it is loaded
+    """
+    for change in changes:
+        parameter = TABLE.get(change.name)
+        if parameter is None:
+            continue
+        reason = _objection(parameter, change.value, engine, configured)
+        if reason:
+            return SetParametersResult(successful=False, reason=f'parameter {change.name}: {reason}')
+    return SetParametersResult(successful=True)
+
+
+def requirement(parameter: Parameter) -> str:
+    """What a valid value is, for people."""
+    kind = {bool: 'true or false', int: 'an integer', float: 'a number with a decimal point', str: 'a string'}
+    text = kind[type(parameter.default)]
+    if parameter.range:
+        text += f' from {parameter.range[0]} to {parameter.range[1]}'
+    if parameter.choices:
+        text = 'one of ' + ', '.join(parameter.choices)
+    return f'it must be {text}'
+
+
+def synthesis_settings(node: Node) -> SynthesisSettings:
+    """A snapshot of how to speak."""
+    return SynthesisSettings(**{name: node.get_parameter(name).value for name in SynthesisSettings.__dataclass_fields__})
+
+
+def limits(node: Node) -> Limits:
+    return Limits(**{name: node.get_parameter(name).value for name in Limits.__dataclass_fields__})
+
+
+def engine_options(node: Node, engine: str) -> dict[str, Any]:
+    """The load-time options of one engine: its parameters without their prefix."""
+    prefix = f'{engine}.'
+    return {name[len(prefix):]: node.get_parameter(name).value for name in TABLE if name.startswith(prefix)}
+
+
+def check_voice_now(node: Node, engine: Engine) -> None:
+    """:raises SpeechError: the `voice` parameter names none of the engine's voices"""
+    voice = node.get_parameter('voice').value
+    if voice:
+        try:
+            engine.check_voice(voice)
+        except SpeechError as error:
+            raise SpeechError(ErrorCode.UNKNOWN_VOICE, f'parameter voice: {error}') from None
+
+
+def _objection(parameter: Parameter, value: Any, engine: Engine | None, configured: bool) -> str:
+    if type(value) is not type(parameter.default):
+        return requirement(parameter)
+    if parameter.effect == START:
+        return 'it is fixed while the node runs; set it at launch'
+    if parameter.effect == CONFIGURE and configured:
+        return 'it is fixed while the node is configured; first: ros2 lifecycle set <node> cleanup'
+    if parameter.range and not parameter.range[0] <= value <= parameter.range[1]:
+        return f'{value} is out of range; {requirement(parameter)}'
+    if parameter.choices and value not in parameter.choices:
+        return f"'{value}' is unknown; {requirement(parameter)}"
+    if parameter.name == 'voice' and value and engine:
+        try:
+            engine.check_voice(value)
+        except SpeechError as error:
+            return str(error)
+    return ''
+
+
+def _descriptor(parameter: Parameter) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        description=f'{parameter.description} Takes effect: {parameter.effect}.',
+        additional_constraints=', '.join(parameter.choices))
+    if parameter.range and isinstance(parameter.default, int):
+        descriptor.integer_range = [IntegerRange(from_value=parameter.range[0], to_value=parameter.range[1], step=1)]
+    elif parameter.range:
+        low, high = map(float, parameter.range)
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return descriptor

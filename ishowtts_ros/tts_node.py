@@ -1,0 +1,259 @@
+"""The lifecycle node: wiring and transitions. What happens to an utterance is core/synthesizer.py's."""
+
+from __future__ import annotations
+
+import sys
+
+from diagnostic_msgs.msg import DiagnosticArray
+from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
+from ishowtts.srv import ListVoices, SetVoice
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_msgs.msg import Bool, Header, String
+from std_srvs.srv import Trigger
+
+from . import conversions, diagnostics, parameters, voices_file
+from .core import types
+from .core.engine import Engine
+from .core.metrics import Metrics
+from .core.playback_clock import PlaybackClock
+from .core.synthesizer import Synthesizer, as_speech_error, check_range
+from .core.types import ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
+from .engines import registry
+
+REQUESTS_QOS = QoSProfile(depth=100)      # reliable: no request is lost while the executor is busy
+AUDIO_QOS = QoSProfile(depth=1000)        # a burst of chunks may wait for a slow subscriber
+EVENTS_QOS = QoSProfile(depth=1000)
+LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class TtsNode(LifecycleNodeMixin, Node):
+    """Node `ishowtts`. README.md has the table of its topics and services.
+
+    Transitions run in threads of their own beside topics, services and diagnostics, so that
+    nothing waits while an engine loads.
+    """
+
+    def __init__(self):
+        Node.__init__(self, 'ishowtts')
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        self._engine: Engine | None = None               # loaded, or None
+        self._synthesizer: Synthesizer | None = None
+        self._metrics = Metrics()
+        self._progress, self._doing, self._error = 0.0, '', ''
+        self._start_problems = parameters.declare(self)
+        self.add_on_set_parameters_callback(
+            lambda changes: parameters.refuse(changes, self._engine, configured=self._synthesizer is not None))
+        self._frame_id = self.get_parameter('frame_id').value
+        self._make_publishers()
+        self._playback = PlaybackClock(lambda speaking: self._speaking_publisher.publish(Bool(data=speaking)))
+        self._speaking_publisher.publish(Bool(data=False))
+        self._make_subscriptions()
+        self._make_services()
+        self._diagnostics_timer = self.create_timer(1.0, self._publish_diagnostics, self._group())
+        if self.get_parameter('autostart').value:
+            self._autostart_timer = self.create_timer(0.0, self._autostart, self._group())
+
+    # --- wiring
+
+    def _group(self) -> MutuallyExclusiveCallbackGroup:
+        return MutuallyExclusiveCallbackGroup()
+
+    def _make_publishers(self) -> None:
+        override = {'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
+        self._audio_publisher = self.create_publisher(AudioChunk, 'audio', AUDIO_QOS, **override)
+        self._events_publisher = self.create_publisher(UtteranceEvent, 'utterance_events', EVENTS_QOS, **override)
+        self._stats_publisher = self.create_publisher(SynthesisStats, 'synthesis_stats', EVENTS_QOS, **override)
+        self._speaking_publisher = self.create_publisher(Bool, 'speaking', LATCHED_QOS, **override)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+
+    def _make_subscriptions(self) -> None:
+        options = {'callback_group': self._group(), 'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
+        self.create_subscription(
+            String, 'text', lambda message: self._submit(conversions.utterance_from_text, message), REQUESTS_QOS, **options)
+        self.create_subscription(
+            SpeechRequest, 'speech', lambda message: self._submit(conversions.utterance_from_request, message),
+            REQUESTS_QOS, **options)
+
+    def _make_services(self) -> None:
+        group = self._group()
+        self.create_service(SetVoice, '~/set_voice', self._set_voice, callback_group=group)
+        self.create_service(ListVoices, '~/list_voices', self._list_voices, callback_group=group)
+        self.create_service(Trigger, '~/stop', self._stop, callback_group=group)
+
+    # --- lifecycle
+
+    def _autostart(self) -> None:
+        self.destroy_timer(self._autostart_timer)
+        if self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm the engine. FAILURE (back to unconfigured) says why in the log and in /diagnostics."""
+        try:
+            if self._start_problems:
+                problems, self._start_problems = '; '.join(self._start_problems), []
+                raise SpeechError(ErrorCode.INVALID_PARAMETER, f'{problems} (now at the default; set it and configure again)')
+            self._error = ''
+            name = self.get_parameter('engine').value
+            self.get_logger().info(f'loading engine {name}')
+            voices = voices_file.load(self.get_parameter('voices_file').value)
+            engine = registry.create(name, parameters.engine_options(self, name), voices)
+            self._synthesizer = Synthesizer(
+                engine, lambda: parameters.synthesis_settings(self), listener=self, limits=parameters.limits(self))
+            self._synthesizer.start(self._report_progress).result()
+            parameters.check_voice_now(self, engine)
+            self._engine = engine
+        except Exception as error:
+            self._error = str(as_speech_error(error, ErrorCode.LOAD_FAILED))
+            self.get_logger().error(f'not configured: {self._error}')
+            self._release()
+            return FAILURE
+        self.get_logger().info(f'engine {name} is ready: voice {self._current_voice()}, {engine.sample_rate} Hz')
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Accept requests from now on."""
+        self._synthesizer.accept(True)
+        self.get_logger().info(f"listening on '{self.resolve_topic_name('text')}'")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Refuse requests from now on, and cancel what is under way."""
+        self._synthesizer.accept(False)
+        self._synthesizer.stop(ErrorCode.NOT_ACTIVE, 'the node has been deactivated')
+        self._playback.cut_off()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the engine."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the engine; the node can only be destroyed after this."""
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the engine and be unconfigured again."""
+        self._release()
+        return SUCCESS
+
+    def close(self) -> None:
+        """Free everything before the process ends."""
+        self._release()
+        self._playback.close()
+
+    def _release(self) -> None:
+        synthesizer, self._synthesizer, self._engine = self._synthesizer, None, None
+        self._progress, self._doing = 0.0, ''
+        if synthesizer:
+            synthesizer.close()
+
+    def _report_progress(self, done: float, doing: str) -> None:
+        if doing != self._doing:
+            self.get_logger().info(f'{done:4.0%} {doing}')
+        self._progress, self._doing = done, doing
+
+    # --- requests
+
+    def _submit(self, to_utterance, message) -> None:
+        utterance_id, text = getattr(message, 'id', ''), getattr(message, 'text', None) or getattr(message, 'data', '')
+        try:
+            utterance = to_utterance(message)
+            utterance_id = utterance.id
+            if self._synthesizer is None:
+                raise SpeechError(ErrorCode.NOT_ACTIVE, 'the node is not active; ' + (
+                    self._error or 'configure and activate it first (ros2 lifecycle set <node> configure)'))
+            self._synthesizer.submit(utterance)
+        except SpeechError as error:
+            self.on_event(types.UtteranceEvent(utterance_id, UtteranceState.REJECTED, error.code, str(error), text[:200]))
+
+    def _set_voice(self, request: SetVoice.Request, response: SetVoice.Response) -> SetVoice.Response:
+        wanted = [Parameter(name, value=value) for name, value in
+                  (('voice', request.voice), ('nfe_step', request.nfe_step)) if value]
+        try:
+            if self._engine is None:
+                raise SpeechError(ErrorCode.NOT_ACTIVE, 'no engine is loaded; configure the node first')
+            if request.voice:
+                self._engine.check_voice(request.voice)
+            check_range('nfe_step', request.nfe_step, NFE_STEP_RANGE)
+            result = self.set_parameters_atomically(wanted)
+            if not result.successful:
+                raise SpeechError(ErrorCode.INVALID_PARAMETER, result.reason)
+            response.success = True
+        except SpeechError as error:
+            response.code, response.message = error.code, str(error)
+        response.voice, response.nfe_step = self._current_voice(), self.get_parameter('nfe_step').value
+        response.message = response.message or f'voice {response.voice}, nfe_step {response.nfe_step}'
+        return response
+
+    def _list_voices(self, request: ListVoices.Request, response: ListVoices.Response) -> ListVoices.Response:
+        response.voices = list(self._engine.voices()) if self._engine else []
+        response.current_voice, response.current_nfe_step = self._current_voice(), self.get_parameter('nfe_step').value
+        return response
+
+    def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        stopped = self._synthesizer.stop() if self._synthesizer else 0
+        self._playback.cut_off()
+        response.success, response.message = True, f'{stopped} canceled'
+        return response
+
+    def _current_voice(self) -> str:
+        voice = self.get_parameter('voice').value
+        return voice or (self._engine.default_voice if self._engine else '')
+
+    # --- what the synthesizer tells (its Listener)
+
+    def on_event(self, event: types.UtteranceEvent) -> None:
+        self._metrics.count(event)
+        if event.state in (UtteranceState.REJECTED, UtteranceState.FAILED):
+            self.get_logger().warning(f'{event.state.name} {event.utterance_id} ({event.code}): {event.reason}')
+        self._events_publisher.publish(conversions.event_to_message(event, self._header()))
+
+    def on_audio(self, chunk: types.AudioChunk) -> None:
+        self._audio_publisher.publish(conversions.chunk_to_message(chunk, self._header()))
+        self._playback.add(chunk)
+
+    def on_stats(self, stats: types.UtteranceStats) -> None:
+        self._metrics.add(stats)
+        self._stats_publisher.publish(conversions.stats_to_message(stats, self._header()))
+
+    def _header(self) -> Header:
+        return conversions.header(self.get_clock().now().to_msg(), self._frame_id)
+
+    def _publish_diagnostics(self) -> None:
+        synthesizer = self._synthesizer
+        health = diagnostics.Health(
+            state=self._state_machine.current_state[1], engine=self.get_parameter('engine').value,
+            voice=self._current_voice(), progress=self._progress, doing=self._doing, error=self._error,
+            waiting=synthesizer.waiting if synthesizer else 0, queue_depth=self.get_parameter('queue_depth').value,
+            busy=bool(synthesizer and synthesizer.busy), metrics=self._metrics)
+        self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_name(), self._header()))
+
+
+def main() -> None:
+    """Run the node until SIGINT or SIGTERM."""
+    try:
+        rclpy.init()
+    except Exception as error:     # a params file that cannot be read ends up here
+        sys.exit(f'ishowtts: cannot start: {error}')
+    node = TtsNode()
+    executor = MultiThreadedExecutor(num_threads=4)
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.close()
+        rclpy.try_shutdown()
