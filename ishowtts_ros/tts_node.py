@@ -8,8 +8,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
 from ishowtts.srv import ListVoices, SetVoice
 import rclpy
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -26,6 +25,7 @@ from .core.playback_clock import PlaybackClock
 from .core.synthesizer import Synthesizer, as_speech_error, check_range
 from .core.types import ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
 from .engines import registry
+from .executor import NodeExecutor, SlowCallbackGroup
 
 REQUESTS_QOS = QoSProfile(depth=100)      # reliable: no request is lost while the executor is busy
 AUDIO_QOS = QoSProfile(depth=1000)        # a burst of chunks may wait for a slow subscriber
@@ -38,13 +38,13 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 class TtsNode(LifecycleNodeMixin, Node):
     """Node `ishowtts`. README.md has the table of its topics and services.
 
-    Transitions run in threads of their own beside topics, services and diagnostics, so that
-    nothing waits while an engine loads.
+    Transitions run in threads of their own (SlowCallbackGroup), so that topics, services and
+    diagnostics are served while an engine loads.
     """
 
     def __init__(self):
         Node.__init__(self, 'ishowtts')
-        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        LifecycleNodeMixin.__init__(self, callback_group=SlowCallbackGroup())
         self._engine: Engine | None = None               # loaded, or None
         self._synthesizer: Synthesizer | None = None
         self._metrics = Metrics()
@@ -58,14 +58,11 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._speaking_publisher.publish(Bool(data=False))
         self._make_subscriptions()
         self._make_services()
-        self._diagnostics_timer = self.create_timer(1.0, self._publish_diagnostics, self._group())
+        self.create_timer(1.0, self._publish_diagnostics)
         if self.get_parameter('autostart').value:
-            self._autostart_timer = self.create_timer(0.0, self._autostart, self._group())
+            self._autostart_timer = self.create_timer(0.0, self._autostart, SlowCallbackGroup())
 
     # --- wiring
-
-    def _group(self) -> MutuallyExclusiveCallbackGroup:
-        return MutuallyExclusiveCallbackGroup()
 
     def _make_publishers(self) -> None:
         override = {'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
@@ -76,7 +73,7 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
     def _make_subscriptions(self) -> None:
-        options = {'callback_group': self._group(), 'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
+        options = {'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
         self.create_subscription(
             String, 'text', lambda message: self._submit(conversions.utterance_from_text, message), REQUESTS_QOS, **options)
         self.create_subscription(
@@ -84,10 +81,9 @@ class TtsNode(LifecycleNodeMixin, Node):
             REQUESTS_QOS, **options)
 
     def _make_services(self) -> None:
-        group = self._group()
-        self.create_service(SetVoice, '~/set_voice', self._set_voice, callback_group=group)
-        self.create_service(ListVoices, '~/list_voices', self._list_voices, callback_group=group)
-        self.create_service(Trigger, '~/stop', self._stop, callback_group=group)
+        self.create_service(SetVoice, '~/set_voice', self._set_voice)
+        self.create_service(ListVoices, '~/list_voices', self._list_voices)
+        self.create_service(Trigger, '~/stop', self._stop)
 
     # --- lifecycle
 
@@ -248,7 +244,7 @@ def main() -> None:
     except Exception as error:     # a params file that cannot be read ends up here
         sys.exit(f'ishowtts: cannot start: {error}')
     node = TtsNode()
-    executor = MultiThreadedExecutor(num_threads=4)
+    executor = NodeExecutor()
     executor.add_node(node)
     try:
         executor.spin()

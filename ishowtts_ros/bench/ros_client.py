@@ -131,10 +131,19 @@ class SpeechClient(Node):
         """The node's lifecycle state, such as 'active'."""
         return self.call(GetState, 'ishowtts/get_state', timeout=timeout).current_state.label
 
-    def wait_until_active(self, timeout: float = 60.0) -> None:
-        """Wait until the node takes requests. :raises TimeoutError: also when it could not be configured"""
+    def wait_until_active(self, node: NodeProcess, timeout: float = 60.0) -> None:
+        """Wait until the node takes requests.
+
+        :raises TimeoutError: it does not in time, perhaps because it could not be configured
+        :raises ChildProcessError: it has ended
+        """
+        def active() -> bool:
+            if node.process.poll() is not None:
+                raise ChildProcessError(f'the speech node ended with exit code {node.process.returncode}')
+            return self.count_publishers('audio') and self.state() == 'active'
+
+        self.wait_for(active, timeout, 'active speech node; see its log')
         self.wait_for_node(timeout)
-        self.wait_for(lambda: self.state() == 'active', timeout, 'active speech node; see its log')
 
     def call(self, service_type, name: str, timeout: float = 10.0, **fields):
         """Call a service and return its response."""

@@ -26,11 +26,11 @@ def main() -> int:
     rclpy.init()
     client = ros_client.SpeechClient()
     try:
-        client.wait_until_active(arguments.timeout)
+        client.wait_until_active(node, arguments.timeout)
         published = time.monotonic()
         client.say(arguments.text)
         recording = client.wait_for(client.ended, arguments.timeout, 'end of the speech')
-    except TimeoutError as error:
+    except (TimeoutError, ChildProcessError) as error:
         print(f'ishowtts: {error}', file=sys.stderr)
         return 1
     finally:

@@ -32,7 +32,7 @@ def main() -> None:
     rclpy.init()
     client = ros_client.SpeechClient()
     try:
-        client.wait_until_active(600.0)
+        client.wait_until_active(node, 600.0)
         for warm in range(3):
             client.speak(id=f'warm-{warm}', text=TEXTS[0])
         measured = [_measure(client, number) for number in range(arguments.utterances)]
