@@ -6,11 +6,16 @@ interpreter: text published to it was seen to arrive 0.4 s late (p95) where one 
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
+from typing import Callable
 
+import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
 
 
 class SlowCallbackGroup(ReentrantCallbackGroup):
@@ -36,3 +41,40 @@ class NodeExecutor(SingleThreadedExecutor):
         handler()
         if handler.exception() is not None:
             get_logger('executor').error(f'a callback failed: {handler.exception()!r}')
+
+
+def run(make_node: Callable) -> int:
+    """Run the node that `make_node()` returns until SIGINT or SIGTERM; returns the process's exit code.
+
+    The node's `close()` is called while it can still publish, so that what is under way is told to have ended.
+    """
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    try:
+        # rclpy's own handlers would take the topics away before the node is closed.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:     # a params file that cannot be read ends up here
+        sys.exit(f'ishowtts: cannot start: {error}')
+    node = make_node()
+    executor = NodeExecutor()
+    executor.add_node(node)
+    failures: list[BaseException] = []
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except BaseException as error:
+            failures.append(error)
+        ending.set()
+
+    thread = threading.Thread(target=spin, name='executor')
+    thread.start()
+    ending.wait()
+    node.close()
+    executor.shutdown()
+    thread.join()
+    rclpy.shutdown()
+    if failures:
+        raise failures[0]
+    return 0

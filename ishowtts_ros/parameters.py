@@ -77,7 +77,7 @@ def declare(node: Node) -> list[str]:
 
 
 def refuse(changes: Iterable[RosParameter], engine: Engine | None, configured: bool) -> SetParametersResult:
-    """May these values be set? Changes nothing.
+    """May these values be set? Changes nothing. Types and ranges rclpy has checked already, by their descriptors.
 
     :param engine: the loaded engine, which knows the voices; None before it is loaded
     """
@@ -127,15 +127,22 @@ def check_voice_now(node: Node, engine: Engine) -> None:
             raise SpeechError(ErrorCode.UNKNOWN_VOICE, f'parameter voice: {error}') from None
 
 
+def markdown() -> str:
+    """The table as docs/parameters.md."""
+    lines = ['# Parameters', '',
+             'Made from the table in `ishowtts_ros/parameters.py` by `python3 -m ishowtts_ros.parameters`.', '',
+             '| name | default | valid | takes effect | meaning |', '|---|---|---|---|---|']
+    for parameter in PARAMETERS:
+        valid = requirement(parameter).removeprefix('it must be ')
+        lines.append(f'| `{parameter.name}` | `{parameter.default!r}` | {valid} | {parameter.effect} | {parameter.description} |')
+    return '\n'.join(lines) + '\n'
+
+
 def _objection(parameter: Parameter, value: Any, engine: Engine | None, configured: bool) -> str:
-    if type(value) is not type(parameter.default):
-        return requirement(parameter)
     if parameter.effect == START:
         return 'it is fixed while the node runs; set it at launch'
     if parameter.effect == CONFIGURE and configured:
         return 'it is fixed while the node is configured; first: ros2 lifecycle set <node> cleanup'
-    if parameter.range and not parameter.range[0] <= value <= parameter.range[1]:
-        return f'{value} is out of range; {requirement(parameter)}'
     if parameter.choices and value not in parameter.choices:
         return f"'{value}' is unknown; {requirement(parameter)}"
     if parameter.name == 'voice' and value and engine:
@@ -156,3 +163,7 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
         low, high = map(float, parameter.range)
         descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return descriptor
+
+
+if __name__ == '__main__':
+    print(markdown(), end='')

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from diagnostic_msgs.msg import DiagnosticArray
 from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
 from ishowtts.srv import ListVoices, SetVoice
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -25,9 +21,9 @@ from .core.playback_clock import PlaybackClock
 from .core.synthesizer import Synthesizer, as_speech_error, check_range
 from .core.types import ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
 from .engines import registry
-from .executor import NodeExecutor, SlowCallbackGroup
+from .executor import run, SlowCallbackGroup
 
-REQUESTS_QOS = QoSProfile(depth=100)      # reliable: no request is lost while the executor is busy
+REQUESTS_QOS = QoSProfile(depth=1000)     # reliable; as many requests may arrive while the executor is busy
 AUDIO_QOS = QoSProfile(depth=1000)        # a burst of chunks may wait for a slow subscriber
 EVENTS_QOS = QoSProfile(depth=1000)
 LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -237,19 +233,6 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_name(), self._header()))
 
 
-def main() -> None:
+def main() -> int:
     """Run the node until SIGINT or SIGTERM."""
-    try:
-        rclpy.init()
-    except Exception as error:     # a params file that cannot be read ends up here
-        sys.exit(f'ishowtts: cannot start: {error}')
-    node = TtsNode()
-    executor = NodeExecutor()
-    executor.add_node(node)
-    try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.close()
-        rclpy.try_shutdown()
+    return run(TtsNode)

@@ -131,14 +131,15 @@ class SpeechClient(Node):
         """The node's lifecycle state, such as 'active'."""
         return self.call(GetState, 'ishowtts/get_state', timeout=timeout).current_state.label
 
-    def wait_until_active(self, node: NodeProcess, timeout: float = 60.0) -> None:
+    def wait_until_active(self, node: NodeProcess | None = None, timeout: float = 60.0) -> None:
         """Wait until the node takes requests.
 
+        :param node: its process, if it is a child of this one
         :raises TimeoutError: it does not in time, perhaps because it could not be configured
         :raises ChildProcessError: it has ended
         """
         def active() -> bool:
-            if node.process.poll() is not None:
+            if node and node.process.poll() is not None:
                 raise ChildProcessError(f'the speech node ended with exit code {node.process.returncode}')
             return self.count_publishers('audio') and self.state() == 'active'
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import time
+from typing import Sequence
 
 import numpy as np
 import rclpy
@@ -24,8 +26,8 @@ TEXTS = ('The battery is at forty percent.', 'Please step aside.', 'I will take 
          'Good morning! How may I help you today?', 'There is an obstacle on my left.')
 
 
-def main() -> None:
-    arguments = _parse()
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parse(argv)
     ros_client.isolate()
     overrides = {name: yaml.safe_load(value) for name, value in (a.split('=', 1) for a in arguments.param)}
     node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, **overrides})
@@ -50,6 +52,7 @@ def main() -> None:
     print('first-audio latency over DDS [ms]: p50 {p50}  p95 {p95}  max {max}'.format(**result['first_audio_latency_ms']))
     print(f"real-time factor: {result['real_time_factor']}  ({result['audio_s']} s of audio, {len(latency)} utterances)")
     print(json.dumps(result))
+    return 0
 
 
 def _measure(client: ros_client.SpeechClient, number: int) -> tuple[float, float, float]:
@@ -59,13 +62,13 @@ def _measure(client: ros_client.SpeechClient, number: int) -> tuple[float, float
     return recording.first_audio - published, recording.stats.audio_duration, recording.stats.synthesis_time
 
 
-def _parse() -> argparse.Namespace:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='ros_latency', description=__doc__.splitlines()[0])
     parser.add_argument('--engine', default='espeak')
     parser.add_argument('--utterances', type=int, default=200)
     parser.add_argument('--param', action='append', default=[], metavar='NAME=VALUE', help='any parameter of the node')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

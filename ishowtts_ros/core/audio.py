@@ -29,7 +29,7 @@ def fade_out(samples: np.ndarray) -> np.ndarray:
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
     """Write a 16-bit mono WAV file; `sample_rate` in Hz."""
-    with wave.open(str(path), 'wb') as file:
+    with open(path, 'wb') as raw, wave.open(raw, 'wb') as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(sample_rate)

@@ -12,7 +12,7 @@ _SPACE = re.compile(r'\s+')
 _SENTENCE_END = re.compile(r'''(?<=[.!?…])["'”’)\]]*\s+|(?<=[。！？])["'”’」』）]*|\n+''')
 # "e.g. this", "Dr. Who", "J. S. Bach": the full stop of an abbreviation ends no sentence.
 _ABBREVIATION = re.compile(
-    r'(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|no|fig|vol|dr|mr|mrs|ms|prof|st|jr|sr|inc|ltd|dept|est)|\b[A-Za-z])\.$', re.IGNORECASE)
+    r'\b(?:(?i:e\.g|i\.e|vs|cf|approx|no|fig|vol|dr|mr|mrs|ms|prof|st)|[A-Z])\.$')
 
 
 def clean(text: str, max_length: int) -> str:

@@ -1,0 +1,42 @@
+"""The speech node and, with play:=true, the player.
+
+ros2 launch ishowtts tts.launch.py engine:=espeak voice:=en-us+f3 play:=true
+"""
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+SHARE = get_package_share_directory('ishowtts')
+
+ARGUMENTS = (
+    DeclareLaunchArgument('params_file', default_value=f'{SHARE}/config/tts.yaml', description='parameters of both nodes'),
+    DeclareLaunchArgument('namespace', default_value='', description='namespace of both nodes'),
+    DeclareLaunchArgument('engine', default_value='', description="overrides params_file; '' does not"),
+    DeclareLaunchArgument('voice', default_value='', description="overrides params_file; '' does not"),
+    DeclareLaunchArgument('nfe_step', default_value='', description="overrides params_file; '' does not"),
+    DeclareLaunchArgument('play', default_value='true', description='also play the audio on this machine'),
+    DeclareLaunchArgument('device', default_value='', description="sound device, name or index; '' is the default one"),
+)
+
+
+def speech_node(context):
+    """The speech node with those overrides that were given."""
+    overrides = {name: value for name in ('engine', 'voice') if (value := LaunchConfiguration(name).perform(context))}
+    if nfe_step := LaunchConfiguration('nfe_step').perform(context):
+        # Anything but a number is left for the node to refuse: it knows the valid range.
+        overrides['nfe_step'] = int(nfe_step) if nfe_step.lstrip('-').isdigit() else nfe_step
+    return [Node(package='ishowtts', executable='tts_node', name='ishowtts', output='screen',
+                 namespace=LaunchConfiguration('namespace'),
+                 parameters=[LaunchConfiguration('params_file'), overrides])]
+
+
+def generate_launch_description():
+    player = Node(package='ishowtts', executable='player_node', name='ishowtts_player', output='screen',
+                  namespace=LaunchConfiguration('namespace'),
+                  parameters=[LaunchConfiguration('params_file'), {'device': LaunchConfiguration('device')}],
+                  condition=IfCondition(LaunchConfiguration('play')))
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=speech_node), player])

@@ -1,0 +1,51 @@
+"""Every run has a ROS domain of its own, on loopback; nodes are real processes."""
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='no ROS here; `make test` installs it')
+pytest.importorskip('ishowtts', reason='the interfaces are not built; `make test` builds them')
+
+from ishowtts_ros.bench.ros_client import isolate, NodeProcess, SpeechClient  # noqa: E402
+
+
+@pytest.fixture(scope='session', autouse=True)
+def ros():
+    isolate()
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def start_node(tmp_path):
+    """Start a node process; its log is in `.log`. Ends it after the test, which fails if it does not end well."""
+    started = []
+
+    def start(parameters=None, *arguments, executable='tts_node'):
+        log = tmp_path / f'{executable}-{len(started)}.log'
+        node = NodeProcess(executable, parameters, arguments, output=log)
+        node.log = log
+        started.append(node)
+        return node
+    yield start
+    for node in started:
+        ended_itself = node.process.poll() is not None
+        code = node.stop()
+        assert ended_itself or code == 0, f'exit code {code}\n{node.log.read_text()}'
+
+
+@pytest.fixture
+def client():
+    client = SpeechClient()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def speaking_node(start_node, client):
+    """Start a node with these parameters and wait until it is active and matched."""
+    def start(**parameters):
+        node = start_node({name.replace('__', '.'): value for name, value in parameters.items()})
+        client.wait_until_active(node)
+        return node
+    return start

@@ -1,0 +1,100 @@
+"""parameters.py: one table; what is set is valid, what is refused says why."""
+
+from pathlib import Path
+
+import pytest
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.parameter import Parameter
+import yaml
+
+from ishowtts_ros import parameters
+from ishowtts_ros.core.synthesizer import Limits
+from ishowtts_ros.core.types import SynthesisSettings
+from ishowtts_ros.engines import espeak, tone
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_documented_table_is_the_real_one():
+    documented = (ROOT / 'docs/parameters.md').read_text()
+    assert documented == parameters.markdown(), 'run: python3 -m ishowtts_ros.parameters > docs/parameters.md'
+
+
+def test_tts_yaml_names_every_parameter_at_its_default():
+    given = yaml.safe_load((ROOT / 'config/tts.yaml').read_text())['/**']['ros__parameters']
+    flat = {name: value for name, value in given.items() if not isinstance(value, dict)}
+    flat.update({f'{group}.{name}': value for group, values in given.items() if isinstance(values, dict)
+                 for name, value in values.items()})
+    assert flat == {p.name: p.default for p in parameters.PARAMETERS if not p.name.startswith('tone.')}
+
+
+@pytest.mark.parametrize('dataclass, prefix', [(SynthesisSettings, ''), (Limits, ''), (espeak.EspeakConfig, 'espeak.')])
+def test_defaults_in_the_table_are_those_of_the_code(dataclass, prefix):
+    for name, value in dataclass().__dict__.items():
+        assert parameters.TABLE[prefix + name].default == value
+
+
+def test_every_tone_parameter_is_an_option_of_the_engine():
+    for name in parameters.TABLE:
+        assert not name.startswith('tone.') or name.split('.')[1] in tone.ToneConfig.__dataclass_fields__
+
+
+def set_parameter(client, name, value):
+    request = [Parameter(name, value=value).to_parameter_msg()]
+    return client.call(SetParameters, 'ishowtts/set_parameters', parameters=request).results[0]
+
+
+def get_parameter(client, name):
+    value = client.call(GetParameters, 'ishowtts/get_parameters', names=[name]).values[0]
+    return {ParameterType.PARAMETER_STRING: value.string_value, ParameterType.PARAMETER_INTEGER: value.integer_value,
+            ParameterType.PARAMETER_DOUBLE: value.double_value}[value.type]
+
+
+def test_bad_values_are_refused_with_what_would_be_right_and_the_node_speaks_on(speaking_node, client):
+    speaking_node()
+    for name, value, says in (
+            ('nfe_step', 0, '1 to 128'), ('nfe_step', 999, '128'), ('speed', 99.0, '4'), ('speed', 'fast', 'number'),
+            ('voice', 'en-uss', 'en-us'), ('voice', 3, 'string'), ('engine', 'tone', 'cleanup'), ('autostart', False, 'launch'),
+            ('queue_depth', 5, 'cleanup'), ('cfg_strength', -1.0, '10'), ('seed', -2, '-1')):
+        before = get_parameter(client, name) if name != 'autostart' else None
+        result = set_parameter(client, name, value)
+        assert not result.successful, name
+        assert says in result.reason or 'type' in result.reason.lower(), (name, result.reason)
+        assert before is None or get_parameter(client, name) == before
+    assert client.speak(id='after', text='Good.').states[-1].name == 'FINISHED'
+
+
+def test_a_change_is_heard_from_the_next_utterance_on(speaking_node, client):
+    speaking_node()
+    normal = client.speak(id='normal', text='one two three four five').stats.audio_duration
+    assert set_parameter(client, 'speed', 2.0).successful
+    assert set_parameter(client, 'voice', 'en-us+f3').successful
+    fast = client.speak(id='fast', text='one two three four five').stats
+    assert fast.audio_duration < 0.7 * normal and fast.voice == 'en-us+f3'
+
+
+def test_values_that_are_wrong_at_the_start_refuse_the_first_configure_and_name_the_cure(start_node, client):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+    node = start_node({'nfe_step': 999, 'engine': 'siri', 'speed': 'fast'})
+    client.wait_for(lambda: 'not configured' in node.log.read_text(), 30, 'refusal in the log')
+    log = node.log.read_text()
+    assert '1 to 128' in log and 'espeak, ' in log and 'number' in log
+    assert client.state() == 'unconfigured'
+    assert get_parameter(client, 'nfe_step') == 7 and get_parameter(client, 'engine') == 'espeak'
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        assert client.call(ChangeState, 'ishowtts/change_state', transition=Transition(id=transition)).success
+    client.wait_for_node()
+    assert client.speak(id='after', text='Good.').states[-1].name == 'FINISHED'
+
+
+@pytest.mark.parametrize('content', [None, 'not: [valid', '/**: {ros__parameters: 3}'])
+def test_a_params_file_that_cannot_be_read_ends_the_process_with_one_clear_line(start_node, tmp_path, content):
+    file = tmp_path / 'params.yaml'
+    if content is not None:
+        file.write_text(content)
+    node = start_node({}, '--params-file', str(file))
+    assert node.process.wait(30) == 1
+    log = node.log.read_text()
+    assert str(file) in log and 'cannot start' in log and 'Traceback' not in log

@@ -1,0 +1,334 @@
+"""core/synthesizer.py: every accepted utterance ends exactly once, whatever happens."""
+
+from collections import defaultdict
+import threading
+
+import numpy as np
+import pytest
+
+from ishowtts_ros.core.synthesizer import Limits, Synthesizer
+from ishowtts_ros.core.types import ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance, UtteranceState
+from ishowtts_ros.core.voices import unknown_voice
+
+QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
+DEADLINE = 20.0     # s; everything here takes milliseconds, a loaded machine may take longer
+
+
+class SteppingEngine:
+    """Speaks one 100 ms piece for each permit it is given; fails or breaks on request."""
+
+    name, sample_rate, has_solver, default_voice = 'stepping', 1000, True, 'plain'
+
+    def __init__(self, permits=1_000_000):
+        self.permits = threading.Semaphore(permits)
+        self.settings = []
+        self.threads = set()
+        self.speaking = threading.Event()
+        self.closed = False
+        self.load_error = None
+
+    def load(self, progress):
+        self.threads.add(threading.current_thread().name)
+        progress(1.0, 'loaded')
+        if self.load_error:
+            raise self.load_error
+
+    def warmup(self, progress):
+        progress(1.0, 'warm')
+
+    def voices(self):
+        return ['plain', 'robot']
+
+    def check_voice(self, name):
+        if name not in self.voices():
+            raise unknown_voice(name, self.voices())
+
+    def synthesize(self, text, settings, emit, canceled):
+        self.threads.add(threading.current_thread().name)
+        self.settings.append(settings)
+        for word in text.split():
+            self.speaking.set()
+            while not self.permits.acquire(timeout=0.01):
+                if canceled():
+                    return
+            if canceled():
+                return
+            if word == 'fail':
+                raise SpeechError(ErrorCode.OUT_OF_MEMORY, 'no memory; lower the batch')
+            if word == 'break':
+                raise ZeroDivisionError('a bug')
+            emit(np.full(100, 1000, np.int16))
+
+    def close(self):
+        self.threads.add(threading.current_thread().name)
+        self.closed = True
+
+
+class Recorder:
+    """A listener that remembers."""
+
+    def __init__(self):
+        self.log = []
+        self.chunks = defaultdict(list)
+        self.stats = {}
+        self.events = defaultdict(list)
+
+    def on_event(self, event):
+        self.log.append((event.utterance_id, event.state))
+        self.events[event.utterance_id].append(event)
+
+    def on_audio(self, chunk):
+        self.log.append((chunk.utterance_id, 'last' if chunk.last else 'audio'))
+        self.chunks[chunk.utterance_id].append(chunk)
+
+    def on_stats(self, stats):
+        self.stats[stats.utterance_id] = stats
+
+    def states(self, utterance_id):
+        return [event.state for event in self.events[utterance_id]]
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def make(recorder):
+    made = []
+
+    def make(engine, limits=Limits(), settings=SynthesisSettings):
+        synthesizer = Synthesizer(engine, settings, recorder, limits)
+        made.append(synthesizer)
+        synthesizer.start(lambda done, doing: None).result(DEADLINE)
+        synthesizer.accept(True)
+        return synthesizer
+    yield make
+    for synthesizer in made:
+        synthesizer.close()
+
+
+def test_an_utterance_is_queued_started_heard_and_finished_in_that_order(make, recorder):
+    engine = SteppingEngine()
+    synthesizer = make(engine)
+    synthesizer.submit(Utterance('a', '  two   words '))
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.log == [('a', QUEUED), ('a', STARTED), ('a', 'audio'), ('a', 'audio'), ('a', 'last'), ('a', FINISHED)]
+    assert sum(len(c.samples) for c in recorder.chunks['a']) == 200
+    stats = recorder.stats['a']
+    assert (stats.engine, stats.voice, stats.nfe_step, stats.text_length) == ('stepping', 'plain', 7, 9)
+    assert stats.audio_duration == pytest.approx(0.2) and stats.synthesis_time >= stats.first_audio_latency > 0
+
+
+def test_one_thread_alone_touches_the_engine(make):
+    engine = SteppingEngine()
+    synthesizer = make(engine)
+    synthesizer.submit(Utterance('a', 'word'))
+    synthesizer.wait_until_idle(DEADLINE)
+    synthesizer.close()
+    assert engine.threads == {'synthesizer'} and engine.closed
+
+
+def test_priority_decides_the_order_of_those_that_wait(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine)
+    synthesizer.submit(Utterance('first', 'word'))
+    assert engine.speaking.wait(DEADLINE)
+    for name, priority in (('low', 1), ('normal', 128), ('high', 255), ('normal-2', 128)):
+        synthesizer.submit(Utterance(name, 'word', priority=priority))
+    engine.permits.release(5)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert [name for name, what in recorder.log if what is STARTED] == ['first', 'high', 'normal', 'normal-2', 'low']
+
+
+def test_a_request_overrides_settings_and_a_change_waits_for_the_next_utterance(make):
+    current = SynthesisSettings(voice='plain', nfe_step=7)
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine, settings=lambda: current)
+    synthesizer.submit(Utterance('a', 'one two', nfe_step=32))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('b', 'one'))
+    current = SynthesisSettings(voice='robot', nfe_step=5)
+    engine.permits.release(3)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert [(s.voice, s.nfe_step) for s in engine.settings] == [('plain', 32), ('robot', 5)]
+
+
+def test_cancel_ends_the_current_utterance_with_a_fade_and_the_next_is_spoken(make, recorder):
+    engine = SteppingEngine(permits=1)
+    synthesizer = make(engine)
+    synthesizer.submit(Utterance('a', 'one two three'))
+    synthesizer.submit(Utterance('b', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    while not recorder.chunks['a']:
+        engine.speaking.clear()
+        assert engine.speaking.wait(DEADLINE)
+    assert synthesizer.cancel('a', 'stopped', 'enough')
+    engine.permits.release(5)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('a') == [QUEUED, STARTED, CANCELED] and recorder.states('b') == [QUEUED, STARTED, FINISHED]
+    assert [c.last for c in recorder.chunks['a']][-1] and recorder.chunks['a'][-1].samples[-1] == 0
+    assert recorder.events['a'][-1].code == 'stopped' and recorder.events['a'][-1].reason == 'enough'
+    assert not synthesizer.cancel('a', 'stopped', 'again')
+
+
+def test_cancel_takes_a_waiting_utterance_out_without_audio(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine)
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('b', 'one'))
+    assert synthesizer.cancel('b', 'stopped', 'not any more')
+    engine.permits.release(2)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('b') == [QUEUED, CANCELED] and not recorder.chunks['b']
+
+
+def test_interrupt_cancels_everything_before_it(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine)
+    for name in 'abc':
+        synthesizer.submit(Utterance(name, 'one two'))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('now', 'one', policy=Policy.INTERRUPT))
+    engine.permits.release(10)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert [recorder.states(name)[-1] for name in 'abc'] == [CANCELED] * 3
+    assert all(recorder.events[name][-1].code == ErrorCode.INTERRUPTED for name in 'abc')
+    assert recorder.states('now') == [QUEUED, STARTED, FINISHED]
+
+
+def test_a_bad_interrupt_interrupts_nothing(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine)
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    with pytest.raises(SpeechError):
+        synthesizer.submit(Utterance('now', ' ', policy=Policy.INTERRUPT))
+    engine.permits.release(1)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('a')[-1] is FINISHED
+
+
+def test_stop_counts_what_it_canceled_and_the_next_request_is_spoken(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine)
+    for name in 'abc':
+        synthesizer.submit(Utterance(name, 'one two'))
+    assert engine.speaking.wait(DEADLINE)
+    assert synthesizer.stop() == 3
+    assert synthesizer.stop() == 0
+    engine.permits.release(10)
+    synthesizer.submit(Utterance('d', 'one'))
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('d')[-1] is FINISHED
+
+
+@pytest.mark.parametrize('word, code, reason', [('fail', ErrorCode.OUT_OF_MEMORY, 'lower the batch'),
+                                                ('break', ErrorCode.ENGINE_FAILED, 'ZeroDivisionError: a bug')])
+def test_an_engine_error_fails_that_utterance_only(make, recorder, word, code, reason):
+    synthesizer = make(SteppingEngine())
+    synthesizer.submit(Utterance('a', f'good {word} good'))
+    synthesizer.submit(Utterance('b', 'good'))
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('a') == [QUEUED, STARTED, FAILED] and recorder.states('b')[-1] is FINISHED
+    assert recorder.events['a'][-1].code == code and reason in recorder.events['a'][-1].reason
+    assert [c.last for c in recorder.chunks['a']].count(True) == 1
+
+
+@pytest.mark.parametrize('fields, code, says', [
+    ({'text': ''}, ErrorCode.EMPTY_TEXT, 'at least one word'),
+    ({'text': 'x' * 51}, ErrorCode.TEXT_TOO_LONG, 'at most 50'),
+    ({'voice': 'robo'}, ErrorCode.UNKNOWN_VOICE, 'robot'),
+    ({'nfe_step': 129}, ErrorCode.INVALID_PARAMETER, '1 to 128'),
+    ({'nfe_step': -1}, ErrorCode.INVALID_PARAMETER, '1 to 128'),
+    ({'speed': 9.0}, ErrorCode.INVALID_PARAMETER, '0.25 to 4.0'),
+    ({'speed': float('nan')}, ErrorCode.INVALID_PARAMETER, '0.25 to 4.0'),
+])
+def test_a_bad_request_is_rejected_with_its_cure(make, recorder, fields, code, says):
+    synthesizer = make(SteppingEngine(), Limits(max_text_length=50))
+    with pytest.raises(SpeechError, match=says) as error:
+        synthesizer.submit(Utterance(**{'id': 'a', 'text': 'word', **fields}))
+    assert error.value.code == code and not recorder.log
+
+
+def test_two_utterances_of_one_id_cannot_be_under_way_together(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine)
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('b', 'one'))
+    for name in 'ab':
+        with pytest.raises(SpeechError, match='another id') as error:
+            synthesizer.submit(Utterance(name, 'one'))
+        assert error.value.code == ErrorCode.DUPLICATE_ID
+    engine.permits.release(3)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    synthesizer.submit(Utterance('a', 'one'))
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('a') == [QUEUED, STARTED, FINISHED] * 2
+
+
+def test_a_full_queue_rejects(make):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine, Limits(queue_depth=1))
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('b', 'one'))
+    with pytest.raises(SpeechError, match='queue_depth') as error:
+        synthesizer.submit(Utterance('c', 'one'))
+    assert error.value.code == ErrorCode.QUEUE_FULL
+
+
+def test_nothing_is_accepted_before_and_after(make):
+    synthesizer = make(SteppingEngine())
+    synthesizer.accept(False)
+    with pytest.raises(SpeechError, match='activate') as error:
+        synthesizer.submit(Utterance('a', 'one'))
+    assert error.value.code == ErrorCode.NOT_ACTIVE
+
+
+def test_close_cancels_what_is_under_way(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine)
+    for name in 'ab':
+        synthesizer.submit(Utterance(name, 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.close()
+    assert recorder.states('a')[-1] is CANCELED and recorder.states('b')[-1] is CANCELED
+    assert engine.closed
+
+
+@pytest.mark.parametrize('error, code', [(SpeechError(ErrorCode.INVALID_REFERENCE, 'silent'), ErrorCode.INVALID_REFERENCE),
+                                         (RuntimeError('no disk'), ErrorCode.LOAD_FAILED)])
+def test_a_load_that_fails_says_why(recorder, error, code):
+    engine = SteppingEngine()
+    engine.load_error = error
+    synthesizer = Synthesizer(engine, SynthesisSettings, recorder)
+    with pytest.raises(SpeechError, match=str(error)) as raised:
+        synthesizer.start(lambda done, doing: None).result(DEADLINE)
+    assert raised.value.code == code
+    synthesizer.close()
+    assert engine.closed
+
+
+def test_requests_from_many_threads_each_end_exactly_once(make, recorder):
+    synthesizer = make(SteppingEngine(), Limits(queue_depth=1000))
+    numbers = np.random.default_rng(1)
+    plans = [[(f'{thread}-{n}', int(numbers.integers(1, 255)), numbers.random() < 0.1) for n in range(50)] for thread in range(4)]
+
+    def submit(plan):
+        for name, priority, interrupt in plan:
+            synthesizer.submit(Utterance(name, 'one two', priority=priority,
+                                         policy=Policy.INTERRUPT if interrupt else Policy.QUEUE))
+    threads = [threading.Thread(target=submit, args=(plan,)) for plan in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    for plan in plans:
+        for name, _, _ in plan:
+            states = recorder.states(name)
+            assert [s.terminal for s in states].count(True) == 1 and states[-1].terminal
+            assert [c.last for c in recorder.chunks[name]].count(True) == (STARTED in states)

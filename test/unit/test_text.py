@@ -1,0 +1,47 @@
+"""core/text.py: what is refused, and where text is cut."""
+
+import pytest
+
+from ishowtts_ros.core.text import clean, split_sentences
+from ishowtts_ros.core.types import ErrorCode, SpeechError
+
+
+@pytest.mark.parametrize('text, code, cure', [
+    ('', ErrorCode.EMPTY_TEXT, 'at least one word'),
+    (' \n\t ', ErrorCode.EMPTY_TEXT, 'at least one word'),
+    ('\u3000', ErrorCode.EMPTY_TEXT, 'at least one word'),
+    ('x' * 101, ErrorCode.TEXT_TOO_LONG, 'max_text_length'),
+    ('bell\x07', ErrorCode.INVALID_TEXT, 'U+0007'),
+    ('\x00', ErrorCode.INVALID_TEXT, 'U+0000'),
+    ('half \ud83d pair', ErrorCode.INVALID_TEXT, 'UTF-8'),
+    ('\ufffd', ErrorCode.INVALID_TEXT, 'UTF-8'),
+])
+def test_unspeakable_text_is_refused_with_its_cure(text, code, cure):
+    with pytest.raises(SpeechError, match=cure.replace('+', r'\+')) as error:
+        clean(text, max_length=100)
+    assert error.value.code == code
+
+
+def test_white_space_is_collapsed_and_the_rest_kept():
+    assert clean('  one\n two\tthree  ', 100) == 'one two three'
+    assert clean('naïve 你好 🙂 e\u0301', 100) == 'naïve 你好 🙂 e\u0301'
+
+
+@pytest.mark.parametrize('text, sentences', [
+    ('One. Two! Three?', ['One.', 'Two!', 'Three?']),
+    ('It is 3.5 m. Go.', ['It is 3.5 m.', 'Go.']),
+    ('Take fruit, e.g. apples. Dr. Who agrees.', ['Take fruit, e.g. apples.', 'Dr. Who agrees.']),
+    ('J. S. Bach played. Yes.', ['J. S. Bach played.', 'Yes.']),
+    ('He said "Stop!" Then he left.', ['He said "Stop!"', 'Then he left.']),
+    ('你好。今天好吗？好！', ['你好。', '今天好吗？', '好！']),
+    ('First line\nsecond line', ['First line', 'second line']),
+    ('no end', ['no end']),
+    ('', []),
+])
+def test_sentences(text, sentences):
+    assert split_sentences(text) == sentences
+
+
+def test_no_word_is_lost_between_sentences():
+    text = 'A b c. D e f! G? ' * 50
+    assert ' '.join(split_sentences(text)).split() == text.split()
