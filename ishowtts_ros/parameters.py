@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
@@ -66,10 +66,10 @@ def declare(node: Node) -> list[str]:
         descriptor = _descriptor(parameter)
         try:
             value = node.declare_parameter(parameter.name, parameter.default, descriptor).value
-            if not parameter.choices or value in parameter.choices:
+            if not _mismatch(parameter, value):
                 continue
             node.undeclare_parameter(parameter.name)
-        except (InvalidParameterTypeException, InvalidParameterValueException):
+        except InvalidParameterValueException:     # out of the descriptor's range
             value = node._parameter_overrides[parameter.name].value
         problems.append(f'parameter {parameter.name} cannot be {value!r}: {requirement(parameter)}')
         node.declare_parameter(parameter.name, parameter.default, descriptor, ignore_override=True)
@@ -77,7 +77,7 @@ def declare(node: Node) -> list[str]:
 
 
 def refuse(changes: Iterable[RosParameter], engine: Engine | None, configured: bool) -> SetParametersResult:
-    """May these values be set? Changes nothing. Types and ranges rclpy has checked already, by their descriptors.
+    """May these values be set? Changes nothing. Ranges rclpy has checked already, by the descriptors.
 
     :param engine: the loaded engine, which knows the voices; None before it is loaded
     """
@@ -93,7 +93,7 @@ def refuse(changes: Iterable[RosParameter], engine: Engine | None, configured: b
 
 def requirement(parameter: Parameter) -> str:
     """What a valid value is, for people."""
-    kind = {bool: 'true or false', int: 'an integer', float: 'a number with a decimal point', str: 'a string'}
+    kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string'}
     text = kind[type(parameter.default)]
     if parameter.range:
         text += f' from {parameter.range[0]} to {parameter.range[1]}'
@@ -102,19 +102,24 @@ def requirement(parameter: Parameter) -> str:
     return f'it must be {text}'
 
 
+def value(node: Node, name: str) -> Any:
+    """A parameter's value, of its default's type: whole numbers may stand for floating-point ones."""
+    return type(TABLE[name].default)(node.get_parameter(name).value)
+
+
 def synthesis_settings(node: Node) -> SynthesisSettings:
     """A snapshot of how to speak."""
-    return SynthesisSettings(**{name: node.get_parameter(name).value for name in SynthesisSettings.__dataclass_fields__})
+    return SynthesisSettings(**{name: value(node, name) for name in SynthesisSettings.__dataclass_fields__})
 
 
 def limits(node: Node) -> Limits:
-    return Limits(**{name: node.get_parameter(name).value for name in Limits.__dataclass_fields__})
+    return Limits(**{name: value(node, name) for name in Limits.__dataclass_fields__})
 
 
 def engine_options(node: Node, engine: str) -> dict[str, Any]:
     """The load-time options of one engine: its parameters without their prefix."""
     prefix = f'{engine}.'
-    return {name[len(prefix):]: node.get_parameter(name).value for name in TABLE if name.startswith(prefix)}
+    return {name[len(prefix):]: value(node, name) for name in TABLE if name.startswith(prefix)}
 
 
 def check_voice_now(node: Node, engine: Engine) -> None:
@@ -138,23 +143,32 @@ def markdown() -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _objection(parameter: Parameter, value: Any, engine: Engine | None, configured: bool) -> str:
+def _objection(parameter: Parameter, wanted: Any, engine: Engine | None, configured: bool) -> str:
+    """Why a parameter cannot be set to `wanted` now; '' if it can."""
+    if _mismatch(parameter, wanted):
+        return f'it cannot be {wanted!r}; {requirement(parameter)}'
     if parameter.effect == START:
         return 'it is fixed while the node runs; set it at launch'
     if parameter.effect == CONFIGURE and configured:
         return 'it is fixed while the node is configured; first: ros2 lifecycle set <node> cleanup'
-    if parameter.choices and value not in parameter.choices:
-        return f"'{value}' is unknown; {requirement(parameter)}"
-    if parameter.name == 'voice' and value and engine:
+    if parameter.name == 'voice' and wanted and engine:
         try:
-            engine.check_voice(value)
+            engine.check_voice(wanted)
         except SpeechError as error:
             return str(error)
     return ''
 
 
+def _mismatch(parameter: Parameter, wanted: Any) -> bool:
+    """Is this no value for the parameter, whatever the node is doing?"""
+    fits = type(wanted) is type(parameter.default) or (type(wanted) is int and isinstance(parameter.default, float))
+    return not fits or bool(parameter.choices) and wanted not in parameter.choices
+
+
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:
+    # Dynamic typing, because `speed: 2` is meant well and rclpy's refusals name types by number.
     descriptor = ParameterDescriptor(
+        dynamic_typing=True,
         description=f'{parameter.description} Takes effect: {parameter.effect}.',
         additional_constraints=', '.join(parameter.choices))
     if parameter.range and isinstance(parameter.default, int):
