@@ -7,7 +7,9 @@ A device that is missing or unplugged is reported in /diagnostics and tried agai
 from __future__ import annotations
 
 from dataclasses import dataclass
+import signal
 import sys
+import threading
 from typing import Any, Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -16,10 +18,11 @@ import numpy as np
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 import rclpy
 from rclpy.exceptions import InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
 
 from .player.audio_buffer import AudioBuffer, AudioFormat
 from .player.output_device import fits, listed, output_devices_now
@@ -180,17 +183,22 @@ class PlayerNode(Node):
 
 
 def main(args: list[str] | None = None) -> None:
+    # With rclpy's own handlers the context may end in the middle of a callback, which then raises RCLError.
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:
-        rclpy.init(args=args)
         node = PlayerNode()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not stopping.is_set():
+            executor.spin_once()    # returns at least every _APPLY_PERIOD
     except InvalidParameterValueException as error:
         sys.exit(f'ishowtts_player: {error}')
     finally:
         if node is not None:
             node.close()
             node.destroy_node()
-        rclpy.try_shutdown()
+        rclpy.shutdown()

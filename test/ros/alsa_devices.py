@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 
 from ament_index_python.packages import get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray
@@ -42,7 +43,7 @@ class SoundCard:
 
     def plug_in(self) -> None:
         self._recorder = subprocess.Popen([sys.executable, '-S', '-E', RECORDER, self.folder, *FORMATS],
-                                          stdout=subprocess.PIPE, text=True)
+                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in FORMATS:
             assert self._recorder.stdout.readline() == 'ready\n'
         self._configure('pcm.recorder {\n    type file\n    format raw\n    slave.pcm { type null }\n'
@@ -75,9 +76,11 @@ class SoundCard:
 class PlayerClient:
     """Runs the player_node in a process of its own and talks to it over DDS."""
 
-    def __init__(self, environment: dict[str, str], *arguments: str, **parameters):
+    def __init__(self, environment: dict[str, str], **parameters):
         executable = Path(get_package_prefix('ishowtts')) / 'lib/ishowtts/player_node'
-        command = [sys.executable, executable, '--ros-args', *arguments]
+        namespace = f'/player_test_{uuid.uuid4().hex}'
+        command = [sys.executable, executable, '--ros-args', '-r', f'__ns:={namespace}',
+                   '-r', f'/diagnostics:={namespace}/diagnostics']
         for name, value in parameters.items():
             command += ['-p', f'{name}:={value}']
         # stderr goes to a file: it cannot fill up as a pipe would, and can be read while the player runs.
@@ -89,13 +92,19 @@ class PlayerClient:
         self.level, self.message = b'', ''         # the latest level and message
         self._context = Context()
         rclpy.init(context=self._context, domain_id=DOMAIN_ID)
-        self._node = rclpy.create_node('player_test', context=self._context)
+        self._node = rclpy.create_node('client', namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._audio = self._node.create_publisher(AudioChunk, 'audio', 1000)
         self._events = self._node.create_publisher(UtteranceEvent, 'utterance_events', 100)
         self._parameters = self._node.create_client(SetParameters, 'ishowtts_player/set_parameters')
-        self._node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self._node.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
+
+    def connect(self) -> None:
+        """Wait until the player hears and answers.
+
+        :raises AssertionError: it ended, or does not
+        """
         self.wait(lambda: self._audio.get_subscription_count() and self._events.get_subscription_count()
                   and self._parameters.service_is_ready() and self.diagnostics)
 
@@ -179,9 +188,9 @@ def start_player(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     players = []
 
-    def start(*arguments: str, environment: dict[str, str] | None = None, **parameters) -> PlayerClient:
-        players.append(PlayerClient({'ROS_LOG_DIR': str(tmp_path / 'log'), **(environment or {})},
-                                    *arguments, **parameters))
+    def start(environment: dict[str, str] | None = None, **parameters) -> PlayerClient:
+        players.append(PlayerClient({'ROS_LOG_DIR': str(tmp_path / 'log'), **(environment or {})}, **parameters))
+        players[-1].connect()
         return players[-1]
 
     yield start

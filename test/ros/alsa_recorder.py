@@ -40,4 +40,4 @@ for name in formats:
     if not os.path.exists(os.path.join(folder, f'{name}.fifo')):
         os.mkfifo(os.path.join(folder, f'{name}.fifo'))
     threading.Thread(target=record, args=(folder, *map(int, name.split('x'))), daemon=True).start()
-threading.Event().wait()
+sys.stdin.read()    # until whoever started this ends
