@@ -167,6 +167,7 @@ class PlayerNode(Node):
             'sample_rate [Hz]': stream.format.sample_rate if stream else 0,
             'channels': stream.format.channels if stream else 0,
             'latency [s]': f'{stream.latency:.4f}' if stream else '',
+            'volume': player.settings.volume,
             'buffered [s]': f'{buffer.buffered:.3f}',
             'played [s]': f'{buffer.played:.3f}',
             'dropped [s]': f'{buffer.dropped:.3f}',

@@ -106,7 +106,7 @@ class PlayerClient:
         :raises AssertionError: it ended, or does not
         """
         self.wait(lambda: self._audio.get_subscription_count() and self._events.get_subscription_count()
-                  and self._parameters.service_is_ready() and self.diagnostics)
+                  and self._parameters.service_is_ready())
 
     def wait(self, happened, timeout: float = TIMEOUT):
         """Serve ROS until happened() is true, and return what it returned."""
@@ -146,7 +146,8 @@ class PlayerClient:
         return ' '.join(result.reason for result in future.result().results if not result.successful)
 
     def value(self, key: str) -> float:
-        return float(self.diagnostics[key])
+        """A number of the latest diagnostics; NaN before the first ones."""
+        return float(self.diagnostics.get(key, 'nan'))
 
     def stop(self, how: int = signal.SIGINT) -> int:
         """End the player with a signal. Its exit code."""

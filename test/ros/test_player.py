@@ -61,30 +61,32 @@ def test_formats_may_change_between_utterances(sound_card, start_player):
 
 
 @needs_portaudio
-@pytest.mark.parametrize('state', [UtteranceEvent.CANCELED, UtteranceEvent.FAILED])
-@pytest.mark.parametrize('chunk_first', [True, False])
-def test_a_canceled_utterance_falls_silent_within_the_fade(sound_card, start_player, state, chunk_first):
+def test_a_canceled_utterance_falls_silent_within_the_fade(sound_card, start_player):
     """Whether its faded final chunk comes before or after the event; what is said next is untouched."""
-    player, following = start_player(device='recorder'), noise(11, 5000)
-    for sequence in range(10):
-        player.publish('a', sequence, np.full(24000, 20000))
-    player.wait(lambda: len(sound_card.recorded('24000x1')) > 3000)
-    final = (10, np.full(240, 777), True)
-    if chunk_first:
-        player.publish('a', *final)
-        player.event('a', state)
-    else:
-        player.event('a', state)
-        player.publish('a', *final)
-    player.wait(lambda: player.diagnostics['buffered [s]'] == '0.000')
-    player.say('b', following)
-    player.wait(lambda: np.array_equal(sound_card.recorded('24000x1')[-5000:], following))
-    heard = sound_card.recorded('24000x1')[:-5000].astype(int)
-    faded = np.flatnonzero(heard != 20000)[0]
-    assert 3000 < faded < 200000
-    fade = heard[faded - 1:faded - 1 + FADE_LENGTH]
-    assert (np.diff(fade) < 0).all() and np.abs(np.diff(fade)).max() <= 20000 / FADE_LENGTH + 2
-    assert not heard[faded - 1 + FADE_LENGTH:].any()
+    player, following = start_player(device='recorder'), noise(11, 3000)
+    start = 0    # of what is looked at, in what was recorded
+    for name, state, chunk_first in (('a', UtteranceEvent.CANCELED, True), ('b', UtteranceEvent.FAILED, False)):
+        for sequence in range(10):
+            player.publish(name, sequence, np.full(24000, 20000))
+        player.wait(lambda: len(sound_card.recorded('24000x1')) > start + 3000)
+        final = (10, np.full(240, 777), True)
+        if chunk_first:
+            player.publish(name, *final)
+            player.event(name, state)
+        else:
+            player.event(name, state)
+            player.publish(name, *final)
+        player.wait(lambda: player.value('buffered [s]') == 0)
+        player.say(f'after {name}', following)
+        player.wait(lambda: np.array_equal(sound_card.recorded('24000x1')[-3000:], following))
+        heard = sound_card.recorded('24000x1')[start:-3000].astype(int)
+        heard = heard[np.flatnonzero(heard)[0]:]
+        faded = np.flatnonzero(heard != 20000)[0]
+        assert faded < 200000    # of the 240000 that were published
+        fade = heard[faded - 1:faded - 1 + FADE_LENGTH]
+        assert (np.diff(fade) < 0).all() and np.abs(np.diff(fade)).max() <= 20000 / FADE_LENGTH + 2
+        assert not heard[faded - 1 + FADE_LENGTH:].any()
+        start = len(sound_card.recorded('24000x1'))
     assert player.diagnostics['underruns'] == '0'
 
 
@@ -92,7 +94,7 @@ def test_a_canceled_utterance_falls_silent_within_the_fade(sound_card, start_pla
 def test_an_underrun_is_reported_and_survived(sound_card, start_player):
     player, before, after = start_player(device='recorder'), noise(12, 6000), noise(13, 6000)
     player.publish('a', 0, before)
-    player.wait(lambda: player.diagnostics['underruns'] == '1')
+    player.wait(lambda: player.value('underruns') == 1)
     assert player.level == WARN and '1 underruns' in player.message
     player.publish('a', 1, after, last=True)
     player.wait(lambda: np.array_equal(sound_card.recorded('24000x1')[-6000:], after))
@@ -119,28 +121,26 @@ def test_device_and_volume_are_set_at_run_time(sound_card, start_player):
     player.say('a', speech)
     player.wait(lambda: np.array_equal(sound_card.recorded('24000x1'), speech))
     assert player.set(volume=0.5) == ''
-    player.wait(lambda: player.set(volume=0.5) == '' and player.value('buffered [s]') == 0)
-    player.say('b', speech)
-    player.wait(lambda: len(sound_card.recorded('24000x1')) >= 11990)
-    assert np.abs(sound_card.recorded('24000x1')[-5990:] - speech[-5990:] * 0.5).max() <= 0.5
+    player.wait(lambda: player.value('volume') == 0.5)
+    player.say('b', speech)    # its first samples may still be in the glide to the new volume
+    player.wait(lambda: np.array_equal(sound_card.recorded('24000x1')[-5000:], np.rint(speech[-5000:] * 0.5)))
 
 
 @needs_portaudio
 def test_a_device_may_be_unplugged_and_come_back(sound_card, start_player):
     """Unplugged while speaking: WARN, and audio is dropped in real time. Plugged in again: it speaks on."""
-    player = start_player(device='recorder', retry_period=0.2)
-    sentences = [noise(seed, 24000) for seed in range(20, 26)]
-    player.say('a', np.concatenate(sentences))
+    player, speech = start_player(device='recorder', retry_period=0.2), noise(21, 6000)
+    player.say('a', noise(20, 72000))
     player.wait(lambda: len(sound_card.recorded('24000x1')) > 6000)
     sound_card.unplug()
     player.wait(lambda: player.level == WARN and 'no output device' in player.message)
     player.wait(lambda: player.value('dropped [s]') > 0.5)
     left, dropped = player.value('buffered [s]'), player.value('dropped [s]')
-    assert left + dropped + player.value('played [s]') == pytest.approx(6, abs=0.1)
+    assert left + dropped + player.value('played [s]') == pytest.approx(3, abs=0.1)
     sound_card.plug_in()
     player.wait(lambda: player.level == OK and player.diagnostics['device'] == 'recorder')
-    player.say('b', sentences[0])
-    player.wait(lambda: np.array_equal(sound_card.recorded('24000x1')[-24000:], sentences[0]))
+    player.say('b', speech)
+    player.wait(lambda: np.array_equal(sound_card.recorded('24000x1')[-6000:], speech))
     assert 'the sound card is back' in player.log
 
 
