@@ -6,7 +6,6 @@ import ctypes.util
 import os
 from pathlib import Path
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -40,6 +39,7 @@ class SoundCard:
         self.folder = folder
         self.configuration = folder / 'asound.conf'
         self._recorder: subprocess.Popen | None = None
+        self._forgotten: dict[str, int] = {}    # format -> bytes of its recording that are no longer looked at
 
     def plug_in(self) -> None:
         self._recorder = subprocess.Popen([sys.executable, '-S', '-E', RECORDER, self.folder, *FORMATS],
@@ -53,10 +53,13 @@ class SoundCard:
         self._configure('')
         self.close()
 
-    def recorded(self, format: str, channels: int = 1) -> np.ndarray:
-        """What was played so far: int16 [n_samples], without the silence before and after."""
-        recording = self.folder / f'{format}.raw'
-        samples = np.fromfile(recording, '<i2') if recording.exists() else np.empty(0, np.int16)
+    def forget(self) -> None:
+        """Look only at what is played from now on."""
+        self._forgotten = {format: (self.folder / f'{format}.raw').stat().st_size for format in FORMATS}
+
+    def recorded(self, format: str) -> np.ndarray:
+        """What was played: int16 [n_samples], without the silence before and after."""
+        samples = np.fromfile(self.folder / f'{format}.raw', '<i2', offset=self._forgotten.get(format, 0))
         loud = np.flatnonzero(samples)
         return samples[loud[0]:loud[-1] + 1] if len(loud) else samples[:0]
 
@@ -76,18 +79,18 @@ class SoundCard:
 class PlayerClient:
     """Runs the player_node in a process of its own and talks to it over DDS."""
 
-    def __init__(self, environment: dict[str, str], **parameters):
+    def __init__(self, folder: Path, environment: dict[str, str], parameters: dict):
         executable = Path(get_package_prefix('ishowtts')) / 'lib/ishowtts/player_node'
         namespace = f'/player_test_{uuid.uuid4().hex}'
         command = [sys.executable, executable, '--ros-args', '-r', f'__ns:={namespace}',
                    '-r', f'/diagnostics:={namespace}/diagnostics']
         for name, value in parameters.items():
             command += ['-p', f'{name}:={value}']
-        # stderr goes to a file: it cannot fill up as a pipe would, and can be read while the player runs.
-        self._log = Path(environment['ROS_LOG_DIR']) / 'stderr.txt'
-        self._log.parent.mkdir(exist_ok=True)
+        environment = {**os.environ, 'ROS_LOG_DIR': str(folder / 'log'), 'ALSA_CONFIG_PATH': str(folder / 'asound.conf'),
+                       **environment}
+        self._log = folder / 'player.log'    # a file, unlike a pipe, does not fill up and can be read at any time
         with open(self._log, 'wb') as log:
-            self._process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.diagnostics: dict[str, str] = {}      # the latest values
         self.level, self.message = b'', ''         # the latest level and message
         self._context = Context()
@@ -146,10 +149,15 @@ class PlayerClient:
         return ' '.join(result.reason for result in future.result().results if not result.successful)
 
     def value(self, key: str) -> float:
-        """A number of the latest diagnostics; NaN before the first ones."""
+        """A number of the latest diagnostics; NaN before there are any."""
         return float(self.diagnostics.get(key, 'nan'))
 
-    def stop(self, how: int = signal.SIGINT) -> int:
+    def report(self) -> dict[str, str]:
+        """The values of the next diagnostics."""
+        self.diagnostics = {}
+        return self.wait(lambda: self.diagnostics)
+
+    def stop(self, how: int) -> int:
         """End the player with a signal. Its exit code."""
         self._process.send_signal(how)
         return self._process.wait(TIMEOUT)
@@ -172,6 +180,16 @@ class PlayerClient:
                 self.diagnostics = {entry.key: entry.value for entry in status.values}
 
 
+@pytest.fixture(scope='session')
+def private_network():
+    """Keeps this run's DDS on this machine and in a domain of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('ROS_DOMAIN_ID', str(DOMAIN_ID))
+        patch.setenv('ROS_LOCALHOST_ONLY', '1')
+        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        yield
+
+
 @pytest.fixture
 def sound_card(tmp_path):
     card = SoundCard(tmp_path)
@@ -181,19 +199,37 @@ def sound_card(tmp_path):
 
 
 @pytest.fixture
-def start_player(tmp_path, monkeypatch):
+def start_player(tmp_path, private_network):
     """Starts players: start_player(parameter=value, ...); `environment` adds to theirs."""
-    for name, value in {'ROS_DOMAIN_ID': str(DOMAIN_ID), 'ROS_LOCALHOST_ONLY': '1',
-                        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'ROS_LOG_DIR': str(tmp_path / 'log'),
-                        'ALSA_CONFIG_PATH': str(tmp_path / 'asound.conf')}.items():
-        monkeypatch.setenv(name, value)
     players = []
 
     def start(environment: dict[str, str] | None = None, **parameters) -> PlayerClient:
-        players.append(PlayerClient({'ROS_LOG_DIR': str(tmp_path / 'log'), **(environment or {})}, **parameters))
+        players.append(PlayerClient(tmp_path, environment or {}, parameters))
         players[-1].connect()
         return players[-1]
 
     yield start
     for player in players:
         player.close()
+
+
+@pytest.fixture(scope='module')
+def shared_player(tmp_path_factory, private_network):
+    """A sound card and a player on it, for tests that leave both as they were."""
+    card = SoundCard(tmp_path_factory.mktemp('shared'))
+    card.plug_in()
+    player = PlayerClient(card.folder, {}, {'device': 'recorder'})
+    try:
+        player.connect()
+        yield card, player
+    finally:
+        player.close()
+        card.close()
+
+
+@pytest.fixture
+def playing(shared_player):
+    """shared_player, as if nothing had been played yet."""
+    card, player = shared_player
+    card.forget()
+    return card, player
