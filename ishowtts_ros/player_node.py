@@ -22,6 +22,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
 
 from .player.audio_buffer import AudioBuffer, AudioFormat
@@ -86,8 +87,11 @@ class PlayerNode(Node):
         self._reported_losses = (0, 0.0)                # underruns, dropped s
         self._expected = ('', 0)                        # the chunk that should come next: utterance, sequence
         self._lost_chunks = 0
-        self.create_subscription(AudioChunk, 'audio', self._on_audio, QoSProfile(depth=_AUDIO_DEPTH))
-        self.create_subscription(UtteranceEvent, 'utterance_events', self._on_event, QoSProfile(depth=100))
+        overridable = QoSOverridingOptions.with_default_policies()
+        self.create_subscription(AudioChunk, 'audio', self._on_audio, QoSProfile(depth=_AUDIO_DEPTH),
+                                 qos_overriding_options=overridable)
+        self.create_subscription(UtteranceEvent, 'utterance_events', self._on_event, QoSProfile(depth=100),
+                                 qos_overriding_options=overridable)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_timer(_APPLY_PERIOD, self._tick)
         self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics)

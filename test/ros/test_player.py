@@ -108,6 +108,20 @@ def test_an_underrun_is_reported_and_survived(playing):
 
 
 @needs_portaudio
+def test_a_refused_sample_rate_is_a_warning_that_names_those_that_work(playing):
+    """PortAudio itself refuses 1 MHz. That utterance is dropped in its time; the next one plays."""
+    (sound_card, player), speech = playing, noise(19, 6000)
+    dropped = float(player.report()['dropped [s]'])
+    player.say('too fast', noise(22, 200000), sample_rate=1000000)
+    player.wait(lambda: player.value('dropped [s]') == pytest.approx(dropped + 0.2, abs=1e-3))
+    assert player.level == WARN
+    assert "'recorder' refuses 1000000 Hz" in player.message and '22050, 24000,' in player.message
+    player.say('a', speech)
+    player.wait(lambda: np.array_equal(sound_card.recorded('24000x1'), speech))
+    player.wait(lambda: player.level == OK)
+
+
+@needs_portaudio
 def test_device_and_volume_are_set_at_run_time(sound_card, start_player):
     """A wrong name at start warns and names the devices; a wrong one later is refused; the right one plays."""
     player, speech = start_player(device='loudspaker'), noise(14, 6000)
