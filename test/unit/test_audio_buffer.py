@@ -1,5 +1,6 @@
 """What AudioBuffer gives to the sound card, sample by sample."""
 
+import sys
 import threading
 
 from ishowtts_ros.player.audio_buffer import FADE, AudioBuffer, AudioFormat
@@ -72,6 +73,16 @@ def test_less_than_the_prebuffer_is_played_when_no_more_will_come(rest):
     assert np.array_equal(take(buffer, 100), level(1, 100))
 
 
+def test_the_prebuffer_counts_anew_for_an_utterance_after_one_without_an_end():
+    buffer = AudioBuffer(prebuffer=0.05)
+    buffer.push('a', MONO, level(1, 1500), last=False)
+    buffer.push('b', MONO, level(2, 1199), last=False)
+    assert np.array_equal(take(buffer, 1600), np.append(level(1, 1500), level(0, 100)))
+    buffer.push('b', MONO, level(2, 1), last=False)
+    assert np.array_equal(take(buffer, 1200), level(2, 1200))
+    assert buffer.underruns == 0
+
+
 def test_an_underrun_is_counted_once_fades_and_waits_for_the_prebuffer_again():
     buffer = AudioBuffer(prebuffer=0.05)
     buffer.push('a', MONO, level(20000, 2000), last=False)
@@ -123,6 +134,17 @@ def test_a_cancel_never_clicks_however_little_is_left(left):
     assert steepest(played) <= 30000 / FADE_LENGTH + 2
     assert not played[1000 + FADE_LENGTH:].any()
     assert buffer.underruns == 0
+
+
+def test_a_cancel_while_it_waits_for_more_stays_silent():
+    """It faded out when it ran dry: a second fade would be a blip."""
+    buffer = AudioBuffer(prebuffer=0.05)
+    buffer.push('a', MONO, level(20000, 2000), last=False)
+    take(buffer, 3000)
+    buffer.push('a', MONO, level(20000, 100), last=False)
+    buffer.cancel('a')
+    assert not take(buffer, 1000).any()
+    assert buffer.buffered == 0
 
 
 @pytest.mark.parametrize('chunk_first', [True, False])
@@ -205,21 +227,32 @@ def test_without_a_device_audio_is_dropped_in_real_time():
     assert buffer.underruns == 0
 
 
-def test_one_thread_pushes_while_another_takes():
-    """A hundred thousand samples in chunks of 17 against blocks of 100: all arrive, in order."""
-    buffer, speech = AudioBuffer(prebuffer=0), np.arange(1, 100001, dtype=np.uint32).astype(np.int16)
-    chunks = np.split(speech, range(17, len(speech), 17))
+@pytest.mark.filterwarnings('error::pytest.PytestUnhandledThreadExceptionWarning')
+def test_one_thread_pushes_and_cancels_while_another_takes():
+    """Thirty thousand samples in chunks of 3 against blocks of up to 100, threads switching all the time."""
+    buffer, speech = AudioBuffer(prebuffer=0), np.arange(1, 30001).astype(np.int16)
+    chunks = np.split(speech, range(3, len(speech), 3))
 
     def push():
         for sequence, chunk in enumerate(chunks):
             buffer.push('a', MONO, chunk, last=sequence == len(chunks) - 1)
 
-    producer, taken = threading.Thread(target=push), []
-    producer.start()
-    while producer.is_alive() or buffer.buffered > 0:
-        # A block at a time and never more than is there: running dry would put fades in between.
-        length = min(100, round(buffer.buffered * 24000))
-        taken.append(take(buffer, length))
-    producer.join()
+    def cancel():
+        while producer.is_alive():
+            buffer.cancel('another')
+
+    producer, taken, interval = threading.Thread(target=push), [], sys.getswitchinterval()
+    canceler = threading.Thread(target=cancel)
+    sys.setswitchinterval(1e-6)
+    try:
+        producer.start()
+        canceler.start()
+        while producer.is_alive() or buffer.buffered > 0:
+            # Never more than is there: running dry would put fades in between.
+            taken.append(take(buffer, min(100, round(buffer.buffered * 24000))))
+    finally:
+        sys.setswitchinterval(interval)
+        producer.join()
+        canceler.join()
     assert np.array_equal(np.concatenate(taken), speech)
     assert buffer.underruns == 0
