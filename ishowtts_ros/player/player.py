@@ -117,6 +117,8 @@ class Player:
             self.problem = ''
         except DeviceError as error:
             self._fail(str(error), settings)
+        except Exception as error:    # a driver's whim must not end this thread: reported and tried again likewise
+            self._fail(f'unexpected {error!r}', settings)
 
     def _fail(self, problem: str, settings: OutputSettings) -> None:
         self.problem = problem
