@@ -18,7 +18,9 @@ from .audio_buffer import AudioFormat
 
 _RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000)    # Hz, tried when one is refused
 _STUCK = 2.0           # s without a request for audio after which a device counts as gone
-_LIST_DEVICES = f'import json; from {__name__} import output_devices; print(json.dumps(output_devices()))'
+_LIST_DEVICES = '''import json, sounddevice
+print(json.dumps([(index, device['name']) for index, device in enumerate(sounddevice.query_devices())
+                  if device['max_output_channels'] > 0]))'''
 
 # Overwrites int16 [n_frames, channels] with audio of the format; called in the sound card's thread.
 Fill = Callable[[np.ndarray, AudioFormat], None]
@@ -49,7 +51,7 @@ def output_devices_now() -> list[Device]:
     """The devices that can play now, found by a process of its own within a few tenths of a second.
 
     PortAudio looks for devices only when it is initialized, which would end the stream of this process.
-    Safe in any thread. Empty when it cannot tell.
+    Safe in any thread. Empty when it cannot tell within 5 s.
     """
     try:
         found = subprocess.run([sys.executable, '-c', _LIST_DEVICES], capture_output=True, timeout=5, check=True)
