@@ -1,0 +1,1 @@
+"""Plays audio chunks on a sound card: knows samples, formats and devices; nothing of ROS."""
