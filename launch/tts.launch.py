@@ -23,20 +23,25 @@ ARGUMENTS = (
 )
 
 
-def speech_node(context):
-    """The speech node with those overrides that were given."""
-    overrides = {name: value for name in ('engine', 'voice') if (value := LaunchConfiguration(name).perform(context))}
-    if nfe_step := LaunchConfiguration('nfe_step').perform(context):
+def given(context, *names):
+    """The launch arguments that were given a value."""
+    return {name: value for name in names if (value := LaunchConfiguration(name).perform(context))}
+
+
+def nodes(context):
+    speech = given(context, 'engine', 'voice', 'nfe_step')
+    if speech.get('nfe_step', '').lstrip('-').isdigit():
         # Anything but a number is left for the node to refuse: it knows the valid range.
-        overrides['nfe_step'] = int(nfe_step) if nfe_step.lstrip('-').isdigit() else nfe_step
-    return [Node(package='ishowtts', executable='tts_node', name='ishowtts', output='screen',
-                 namespace=LaunchConfiguration('namespace'),
-                 parameters=[LaunchConfiguration('params_file'), overrides])]
+        speech['nfe_step'] = int(speech['nfe_step'])
+    params_file, namespace = LaunchConfiguration('params_file'), LaunchConfiguration('namespace')
+    return [
+        Node(package='ishowtts', executable='tts_node', name='ishowtts', output='screen',
+             namespace=namespace, parameters=[params_file, speech]),
+        Node(package='ishowtts', executable='player_node', name='ishowtts_player', output='screen',
+             namespace=namespace, parameters=[params_file, given(context, 'device')],
+             condition=IfCondition(LaunchConfiguration('play'))),
+    ]
 
 
 def generate_launch_description():
-    player = Node(package='ishowtts', executable='player_node', name='ishowtts_player', output='screen',
-                  namespace=LaunchConfiguration('namespace'),
-                  parameters=[LaunchConfiguration('params_file'), {'device': LaunchConfiguration('device')}],
-                  condition=IfCondition(LaunchConfiguration('play')))
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=speech_node), player])
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=nodes)])

@@ -8,7 +8,7 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter
 import yaml
 
-from ishowtts_ros import parameters
+from ishowtts_ros import parameters, player_node
 from ishowtts_ros.core.synthesizer import Limits
 from ishowtts_ros.core.types import SynthesisSettings
 from ishowtts_ros.engines import espeak, tone
@@ -22,11 +22,14 @@ def test_the_documented_table_is_the_real_one():
 
 
 def test_tts_yaml_names_every_parameter_at_its_default():
-    given = yaml.safe_load((ROOT / 'config/tts.yaml').read_text())['/**']['ros__parameters']
+    both = yaml.safe_load((ROOT / 'config/tts.yaml').read_text())
+    given = both['/**/ishowtts']['ros__parameters']
     flat = {name: value for name, value in given.items() if not isinstance(value, dict)}
     flat.update({f'{group}.{name}': value for group, values in given.items() if isinstance(values, dict)
                  for name, value in values.items()})
     assert flat == {p.name: p.default for p in parameters.PARAMETERS if not p.name.startswith('tone.')}
+    assert both['/**/ishowtts_player']['ros__parameters'] == {
+        name: row.default for name, row in player_node.PARAMETERS.items()}
 
 
 @pytest.mark.parametrize('dataclass, prefix', [(SynthesisSettings, ''), (Limits, ''), (espeak.EspeakConfig, 'espeak.')])
