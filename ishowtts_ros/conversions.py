@@ -36,7 +36,7 @@ def utterance_from_request(message: SpeechRequest) -> types.Utterance:
 def chunk_to_message(chunk: types.AudioChunk, header: Header) -> AudioChunk:
     samples = array('h')     # the one type that a message takes without looking at every sample
     samples.frombytes(chunk.samples.astype(np.int16, copy=False).tobytes())
-    return AudioChunk(header=header, utterance_id=chunk.utterance_id, sequence=chunk.sequence, last=chunk.last,
+    return AudioChunk(header=header, utterance_id=chunk.utterance_id, sequence=chunk.sequence, last=bool(chunk.last),
                       sample_rate=chunk.sample_rate, channels=1, samples=samples)
 
 

@@ -13,6 +13,7 @@ from typing import Callable
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
@@ -56,7 +57,10 @@ def run(make_node: Callable) -> int:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:     # a params file that cannot be read ends up here
         sys.exit(f'ishowtts: cannot start: {error}')
-    node = make_node()
+    try:
+        node = make_node()
+    except InvalidParameterValueException as error:
+        sys.exit(f'ishowtts: cannot start: {error}')
     executor = NodeExecutor()
     executor.add_node(node)
     failures: list[BaseException] = []

@@ -7,24 +7,18 @@ A device that is missing or unplugged is reported in /diagnostics and tried agai
 from __future__ import annotations
 
 from dataclasses import dataclass
-import signal
-import sys
-import threading
 from typing import Any, Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ishowtts.msg import AudioChunk, UtteranceEvent
 import numpy as np
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
-import rclpy
-from rclpy.exceptions import InvalidParameterValueException
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.signals import SignalHandlerOptions
 
+from .executor import run
 from .player.audio_buffer import AudioBuffer, AudioFormat
 from .player.output_device import fits, listed, output_devices_now
 from .player.player import OutputSettings, Player
@@ -187,23 +181,6 @@ class PlayerNode(Node):
         self._diagnostics.publish(array)
 
 
-def main(args: list[str] | None = None) -> None:
-    # With rclpy's own handlers the context may end in the middle of a callback, which then raises RCLError.
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    node = None
-    try:
-        node = PlayerNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not stopping.is_set():
-            executor.spin_once()    # returns at least every _APPLY_PERIOD
-    except InvalidParameterValueException as error:
-        sys.exit(f'ishowtts_player: {error}')
-    finally:
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.shutdown()
+def main() -> int:
+    """Run the player until SIGINT or SIGTERM."""
+    return run(PlayerNode)
