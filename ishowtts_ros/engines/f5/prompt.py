@@ -15,11 +15,9 @@ import torch
 from ...core.types import ErrorCode, SpeechError
 from ...core.voices import Voice
 from .chunking import SHORT_TEXT
+from .config import HOP_LENGTH, MEL_CHANNELS, SAMPLE_RATE
 from .reference import read_recording, trim
 
-SAMPLE_RATE = 24_000                # Hz
-HOP = 256                           # samples between mel frames
-N_MELS = 100
 N_FFT = 1024
 TARGET_RMS = 0.1                    # quieter recordings are raised to it, and the speech lowered again
 SPEECH_RATE = (5.0, 28.0)           # letters/s a person speaks, from very slow to very fast
@@ -34,7 +32,7 @@ logger = logging.getLogger(__name__)
 class Prompt:
     """What the model needs of a voice."""
 
-    mel: torch.Tensor               # float32 [frames + 1, N_MELS], the last frame is centred on the end
+    mel: torch.Tensor               # float32 [frames + 1, MEL_CHANNELS], the last frame is centred on the end
     frames: int                     # mel frames that the recording lasts
     seconds: float                  # length of the recording
     transcript: str                 # with the end of a sentence
@@ -119,7 +117,7 @@ def prepare(data: bytes, transcript: str, name: str) -> Prompt:
     if rms < TARGET_RMS:
         wave = wave * TARGET_RMS / rms
     wave = resample(wave, recording.rate)
-    return Prompt(mel_spectrogram(wave), len(wave) // HOP, seconds, transcript, rms)
+    return Prompt(mel_spectrogram(wave), len(wave) // HOP_LENGTH, seconds, transcript, rms)
 
 
 def ended(transcript: str, name: str) -> str:
@@ -148,19 +146,19 @@ def mel_spectrogram(wave: torch.Tensor) -> torch.Tensor:
     """Log-mel spectrogram as Vocos has it (f5-tts, model/modules.py: get_vocos_mel_spectrogram).
 
     :param wave: float32 [n_samples] at 24 kHz
-    :return: float32 [n_samples // HOP + 1, N_MELS], natural logarithm of amplitudes
+    :return: float32 [n_samples // HOP_LENGTH + 1, MEL_CHANNELS], natural logarithm of amplitudes
     """
     window, filters = _mel_constants()
-    spectrum = torch.stft(wave, N_FFT, HOP, window=window, center=True, return_complex=True).abs()
+    spectrum = torch.stft(wave, N_FFT, HOP_LENGTH, window=window, center=True, return_complex=True).abs()
     return (spectrum.mT @ filters).clamp(min=1e-5).log()
 
 
 @lru_cache(maxsize=1)
 def _mel_constants() -> tuple[torch.Tensor, torch.Tensor]:
-    """Hann window [N_FFT] and HTK mel filters [N_FFT // 2 + 1, N_MELS]."""
+    """Hann window [N_FFT] and HTK mel filters [N_FFT // 2 + 1, MEL_CHANNELS]."""
     from torchaudio.functional import melscale_fbanks
 
-    return torch.hann_window(N_FFT), melscale_fbanks(N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, N_MELS, SAMPLE_RATE)
+    return torch.hann_window(N_FFT), melscale_fbanks(N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, MEL_CHANNELS, SAMPLE_RATE)
 
 
 def _warn_unless_plausible(transcript: str, seconds: float, name: str) -> None:
