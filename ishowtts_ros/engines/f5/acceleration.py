@@ -72,19 +72,37 @@ def has_bf16_instructions() -> bool:
 class Compiler:
     """torch.compile with inductor, counting. CUDA graphs are left to `StepGraphs`, whatever the mode."""
 
-    def __init__(self, mode: str, counters: Counters):
+    def __init__(self, mode: str, dynamic: bool, counters: Counters):
+        """
+        :param mode: one of config.COMPILE_MODES; 'none' compiles nothing
+        :param dynamic: one compilation for all lengths; False = one for each
+        """
         self._mode = mode
+        self._dynamic = dynamic
         self._counters = counters
         for name in ('recompile_limit', 'cache_size_limit'):       # the second is its name before torch 2.7
             if hasattr(torch._dynamo.config, name):
                 limit = max(getattr(torch._dynamo.config, name), _MAX_FRAMES_PER_FUNCTION)
                 setattr(torch._dynamo.config, name, limit)
 
-    def __call__(self, function: Callable) -> Callable:
-        """`function` compiled, or itself when the mode is 'none'. Dimensions marked dynamic stay so."""
+    def __call__(self, function: Callable, *length_dims: int | None) -> Callable:
+        """`function` compiled, or itself when the mode is 'none'.
+
+        :param length_dims: which dimension is the length, for each of its leading tensor arguments
+        """
         if self._mode == 'none':
             return function
-        return torch.compile(function, backend=self._backend, fullgraph=True)
+        compiled = torch.compile(function, backend=self._backend, fullgraph=True)
+        if not self._dynamic:
+            return compiled
+
+        def run(*arguments):
+            for argument, dim in zip(arguments, length_dims):
+                if argument is not None and dim is not None:
+                    torch._dynamo.mark_dynamic(argument, dim)
+            return compiled(*arguments)
+
+        return run
 
     def _backend(self, graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable:
         from torch._inductor import list_mode_options
@@ -99,12 +117,6 @@ class Compiler:
             return compiled(*arguments)
 
         return run
-
-
-def mark_dynamic(tensor: Tensor | None, dim: int) -> None:
-    """Tell torch.compile that this dimension varies, before the first call."""
-    if tensor is not None:
-        torch._dynamo.mark_dynamic(tensor, dim)
 
 
 class Upload:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...core.engine import Progress
 from ...core.types import ErrorCode, SpeechError
-from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload, mark_dynamic
+from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload
 from .config import FRAME_RATE, F5Config
 from .model import Conditioning, DiT, Prompt, block, embed, project
 
@@ -90,8 +90,10 @@ class Sampler:
         if config.cuda_graphs and model.device.type == 'cuda':
             self._graphs = StepGraphs(config.graph_memory_limit, self._counters)
         self._compiled = config.compile != 'none'
-        compiler = Compiler(config.compile, self._counters)
-        model.embed, model.block, model.project = map(compiler, (embed, block, project))
+        compiler = Compiler(config.compile, config.compile_dynamic, self._counters)
+        model.embed = compiler(embed, 1, 1, 2, 1)
+        model.block = compiler(block, 1, None, 0, 0, 3)
+        model.project = compiler(project, 1)
         static = self._graphs is not None or self._compiled and not config.compile_dynamic
         self._padded = config.padding == 'on' or config.padding == 'auto' and static
 
@@ -146,8 +148,6 @@ class Sampler:
     def _issue(self, mel: Tensor, guidance: Tensor, condition: Conditioning, schedule: Schedule,
                canceled: Callable[[], bool]) -> Tensor:
         """Run the steps kernel by kernel (or compiled region by region)."""
-        if self._compiled and self._config.compile_dynamic:
-            mark_frames(mel, condition)
         pace = Pace(self.model.device)
         for step, blocks, final in zip(schedule.steps, schedule.blocks, schedule.final):
             if canceled():
@@ -258,8 +258,3 @@ class Sampler:
         self.release()
         self.model = None
 
-
-def mark_frames(mel: Tensor, condition: Conditioning) -> None:
-    """Mark the frame dimension of a step's inputs as varying, so that one compilation serves all lengths."""
-    for tensor, dim in zip((mel, *condition.tensors()), (1, 1, 2, 0, 0, 1, 3)):
-        mark_dynamic(tensor, dim)

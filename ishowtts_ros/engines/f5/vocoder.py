@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.types import ErrorCode, SpeechError
-from .acceleration import Compiler, Counters, mark_dynamic, resolve_dtype
+from .acceleration import Compiler, Counters, resolve_dtype
 from .config import FRAME_RATE, HOP_LENGTH, MEL_CHANNELS, SAMPLE_RATE, F5Config
 
 
@@ -21,8 +21,7 @@ class Vocoder:
         self._out = vocos.head.out.to(device, dtype).requires_grad_(False)
         self._device, self._dtype = device, dtype
         self._counters = Counters()
-        self._dynamic = compile_mode != 'none'
-        self._spectrum = Compiler(compile_mode, self._counters)(self._spectrum_of)
+        self._spectrum = Compiler(compile_mode, True, self._counters)(self._spectrum_of, 2)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device, config: F5Config) -> Vocoder:
@@ -54,8 +53,6 @@ class Vocoder:
         :raises SpeechError: NON_FINITE_AUDIO
         """
         features = mel.to(self._device, self._dtype).transpose(1, 2)
-        if self._dynamic:
-            mark_dynamic(features, 2)
         wave = self._head(torch.view_as_complex(self._spectrum(features)).transpose(1, 2))
         if not torch.isfinite(wave).all():
             raise SpeechError(ErrorCode.NON_FINITE_AUDIO,
