@@ -18,10 +18,10 @@ from ..core.voices import Voice, VoiceRegistry
 from .f5.config import SAMPLE_RATE
 from .f5.crossfade import CrossFader, to_pcm
 from .f5.failures import as_speech_error, finite, release_memory
-from .f5.files import locate_checkpoint, locate_vocab, locate_vocoder
 from .f5.prompt import ended
 from .f5.reference import MIN_DURATION
 from .f5.voices import ClonedVoices
+from .f5.weights import locate_checkpoint, locate_vocab, locate_vocoder
 
 CROSS_FADE = 0.15       # s, f5-tts's default
 TAIL = 0.05             # s of silence that f5-tts appends to a reference

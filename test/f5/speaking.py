@@ -30,7 +30,7 @@ def loaded(name, tiny, *voices, **more):
 def speak(engine, text, canceled=lambda: False, **settings):
     """The pieces that the engine emits for a text."""
     pieces = []
-    engine.synthesize(text, SynthesisSettings(**({'nfe_step': 5, 'seed': 1} | settings)), pieces.append, canceled)
+    engine.synthesize(text, SynthesisSettings(**({'nfe_step': 2, 'seed': 1} | settings)), pieces.append, canceled)
     return pieces
 
 

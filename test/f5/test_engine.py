@@ -1,5 +1,6 @@
 """The f5 engine sounds like f5-tts, streams, can be interrupted, and survives what goes wrong."""
 
+import dataclasses
 import gc
 import logging
 import weakref
@@ -19,10 +20,13 @@ from ishowtts_ros.engines.f5.crossfade import CrossFader, to_pcm
 from ishowtts_ros.engines.f5.engine import batches
 
 ONE = 'Hello there.'
-CLAUSES = ['The pump in hall three is running again, and the pressure is back to normal since this morning. ',
-           'Please close the second valve slowly, wait for the green light, and then come back to the office. ',
-           'If you hear a hissing sound, step back and call for help at once, because the seal is an old one. ']
-LONG = ''.join(CLAUSES * 5)      # three chunks with the voice of these tests
+SENTENCES = ['The pump in hall three is running again, and the pressure at the outlet has been back to normal since '
+             'early this morning when the new seal was put in. ',
+             'Please close the second valve very slowly and wait until the green light comes on before you walk back to '
+             'the office to write your report. ',
+             'Whenever you hear a hissing sound you should step back behind the yellow line and call for help at once '
+             'because the old pipe might break and flood the hall. ']
+LONG = ''.join(SENTENCES)       # three chunks with the voice of these tests
 
 
 @pytest.fixture(scope='module')
@@ -55,13 +59,14 @@ def upstream_engine(upstream, tiny, voice):
         yield engine
 
 
-@pytest.mark.parametrize('settings', [{}, {'nfe_step': 7, 'speed': 1.3}, {'cfg_strength': 0.0}, {'nfe_step': 8},
-                                      {'sway_sampling_coef': 0.0, 'seed': 9}])
-def test_three_chunk_utterance_equals_upstream(engine, upstream_engine, floats, settings):
+@pytest.mark.parametrize('n_chunks, settings', [
+    (3, {'nfe_step': 7}), (2, {'nfe_step': 5, 'speed': 1.3}), (3, {'cfg_strength': 0.0}),
+    (3, {'nfe_step': 3, 'sway_sampling_coef': 0.0, 'seed': 9})])
+def test_long_utterances_equal_upstream(engine, upstream_engine, floats, n_chunks, settings):
     """Chunks, durations, noise, mel, vocoder, level and cross-fades together: the same wave."""
     wave = heard(engine, LONG, **settings)
     pieces = speak(upstream_engine, LONG, **settings)
-    assert len(pieces) >= 3
+    assert len(pieces) == n_chunks
     assert relative_error(wave, np.concatenate(pieces)) < 1e-3
 
 
@@ -71,13 +76,13 @@ def test_short_texts_equal_upstream(engine, upstream_engine, floats, text):
 
 
 def test_batches_change_nothing(tiny, voice, engine, floats):
-    with loaded('f5', tiny, voice, max_batch=4) as batched:
+    with loaded('f5', tiny, voice, max_batch=2) as batched:
         sizes = []
         sample = batched._sampler.sample
         batched._sampler.sample = lambda requests, **how: sizes.append(len(requests)) or sample(requests, **how)
-        wave = heard(batched, LONG * 2)
-    assert sizes[0] == 1 and max(sizes) > 1
-    assert relative_error(wave, heard(engine, LONG * 2)) < 1e-3
+        wave = heard(batched, LONG)
+    assert sizes == [1, 2]
+    assert relative_error(wave, heard(engine, LONG)) < 1e-3
 
 
 def test_the_first_chunk_is_never_in_a_batch():
@@ -100,7 +105,7 @@ def test_a_quiet_voice_stays_quiet(tiny, voice, tmp_path):
 
 
 @hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
-@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=6), overlap=st.integers(0, 20),
+@given(lengths=st.lists(st.integers(2, 40), min_size=1, max_size=6), overlap=st.integers(0, 20),
        seed=st.integers(0, 99))
 def test_what_comes_out_is_upstreams_cross_faded_whole(upstream, lengths, overlap, seed):
     """f5-tts joins the same waves, also those shorter than the cross-fade."""
@@ -141,39 +146,43 @@ def join_as_upstream(upstream, waves, overlap):
     return np.atleast_1d(wave)
 
 
-def test_audio_is_emitted_as_soon_as_a_chunk_is_vocoded(engine):
-    """Between emissions there are solver steps: nothing waits for the end."""
-    order = []
-    sample = engine._sampler.sample
+@pytest.fixture
+def quick(engine, monkeypatch):
+    """An engine whose sampler makes silent mels of the right length at once. Gives the engine and its requests."""
+    requested = []
 
-    def watched(requests, **how):
-        order.append('sample')
-        return sample(requests, **how)
+    def sample(requests, **how):
+        requested.extend(requests)
+        return [torch.full((request.total_frames - len(request.prompt_mel), 100), -5.0) for request in requests]
 
-    engine._sampler.sample = watched
-    try:
-        engine.synthesize(LONG, SynthesisSettings(nfe_step=5), lambda samples: order.append('emit'), lambda: False)
-    finally:
-        engine._sampler.sample = sample
-    assert order == ['sample', 'emit'] * (len(order) // 2) and len(order) >= 6
+    monkeypatch.setattr(engine._sampler, 'sample', sample)
+    return engine, requested
 
 
-def test_streaming_starts_with_a_short_clause(tiny, voice, engine):
-    """The first piece is under a third as long as without streaming, and the whole text is still spoken."""
-    with loaded('f5', tiny, voice, streaming=True) as streaming:
-        said = []
-        encode = streaming._tokenizer.encode
-        streaming._tokenizer.encode = lambda text: said.append(text) or encode(text)
-        pieces = speak(streaming, LONG)
-    lead = voice.transcript + '  '
-    chunks = [text.removeprefix(lead) for text in said]
+def test_audio_is_emitted_as_soon_as_a_chunk_is_vocoded(quick):
+    """Nothing waits for the end: when a chunk is heard, the next has not been asked for."""
+    engine, requested = quick
+    so_far = []
+    engine.synthesize(LONG, SynthesisSettings(), lambda samples: so_far.append(len(requested)), lambda: False)
+    assert so_far == [1, 2, 3]
+
+
+def test_streaming_starts_with_a_short_clause(quick, voice, monkeypatch):
+    """The first piece is under half as long as without streaming; later ones grow; the whole text is spoken."""
+    engine, requested = quick
+    whole = speak(engine, LONG)
+    said = []
+    encode = engine._tokenizer.encode
+    monkeypatch.setattr(engine._tokenizer, 'encode', lambda text: said.append(text) or encode(text))
+    monkeypatch.setattr(engine, '_config', dataclasses.replace(engine._config, streaming=True))
+    pieces = speak(engine, LONG)
+    chunks = [text.removeprefix(voice.transcript + '  ') for text in said]
     assert ' '.join(chunks).split() == LONG.split()
     assert chunks[0] == 'The pump in hall three is running again,'
-    whole = speak(engine, LONG)
-    assert len(pieces[0]) < len(whole[0]) / 3
-    assert all(len(later) > len(pieces[0]) for later in pieces[1:-1])
+    assert len(pieces[0]) < len(whole[0]) / 2
+    assert [len(piece) for piece in pieces[:2]] == sorted(len(piece) for piece in pieces[:2])
     total, without = sum(map(len, pieces)), sum(map(len, whole))
-    assert abs(total - without) < 0.05 * without + 0.15 * 24_000 * len(pieces)
+    assert abs(total - without) < 0.2 * 24_000 * len(pieces), 'only cross-fades and rounding differ'
 
 
 # Settings
@@ -188,8 +197,9 @@ def test_without_a_seed_every_utterance_is_new(engine):
     assert not np.array_equal(heard(engine, ONE, seed=-1), heard(engine, ONE, seed=-1))
 
 
-def test_speed_sets_the_duration(engine):
-    normal, fast, slow = (len(heard(engine, CLAUSES[0], speed=speed)) for speed in (1.0, 2.0, 0.5))
+def test_speed_sets_the_duration(quick):
+    engine, _ = quick
+    normal, fast, slow = (len(heard(engine, SENTENCES[0], speed=speed)) for speed in (1.0, 2.0, 0.5))
     assert fast == pytest.approx(normal / 2, rel=0.02) and slow == pytest.approx(normal * 2, rel=0.02)
 
 
@@ -198,15 +208,10 @@ def test_pcm_is_clipped_not_wrapped():
     assert to_pcm(np.zeros(1)).dtype == np.int16
 
 
-def test_text_without_any_punctuation_is_spoken_in_bounded_pieces(engine):
-    lengths = []
-    sample = engine._sampler.sample
-    engine._sampler.sample = lambda requests, **how: (
-        lengths.extend(request.total_frames for request in requests) or sample(requests, **how))
-    try:
-        speak(engine, 'word ' * 600)
-    finally:
-        engine._sampler.sample = sample
+def test_text_without_any_punctuation_is_spoken_in_bounded_pieces(quick):
+    engine, requested = quick
+    speak(engine, 'word ' * 600)
+    lengths = [request.total_frames for request in requested]
     assert len(lengths) > 3 and max(lengths) <= 4096
 
 
@@ -217,7 +222,7 @@ def test_nothing_to_say_is_silence(engine):
 # Interruption
 
 
-@pytest.mark.parametrize('after', [0, 1, 3, 6, 8])
+@pytest.mark.parametrize('after', [0, 3, 7])
 def test_canceling_stops_within_a_step(engine, after):
     """`canceled` turns true at its n-th call; no more than one further step is made, and the next utterance works."""
     calls = []
@@ -227,7 +232,7 @@ def test_canceling_stops_within_a_step(engine, after):
         return len(calls) > after
 
     before = engine.counters['eager_steps']
-    pieces = speak(engine, LONG, canceled=canceled)
+    pieces = speak(engine, LONG, canceled=canceled, nfe_step=5)
     assert engine.counters['eager_steps'] - before <= after
     assert len(pieces) <= after // 5
     assert len(heard(engine, ONE)) > 0

@@ -131,6 +131,11 @@ class F5Config:
     buckets: Sequence[float] = (4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 30.0)
                                         # total lengths [s], reference + speech; longer ones run unpadded and eager
     max_batch: int = 1                  # requests sampled in one pass
+    # how it is heard
+    streaming: bool = False             # cut a short first chunk, then growing ones: sooner heard, other melody
+    first_chunk: int = 40               # UTF-8 bytes the first chunk may have when streaming; it ends with a clause
+    cross_fade: float = 0.15            # s between chunks, as in f5-tts; 0 = none
+    prompt_cache: int = 16              # voices kept ready
 
     def __post_init__(self):
         if self.compile not in COMPILE_MODES:
@@ -142,6 +147,9 @@ class F5Config:
             raise invalid('padding', self.padding, 'one of auto, on, off')
         if not all(seconds > 0 for seconds in self.buckets):
             raise invalid('buckets', self.buckets, 'lengths over 0 s')
+        if self.first_chunk < 10 or not 0 <= self.cross_fade <= 2 or self.prompt_cache < 1:
+            raise SpeechError(ErrorCode.INVALID_PARAMETER,
+                              'f5 needs first_chunk >= 10 bytes, cross_fade from 0 to 2 s and prompt_cache >= 1')
         if self.max_batch < 1 or self.threads < 0 or self.graph_memory_limit < 0:
             raise SpeechError(ErrorCode.INVALID_PARAMETER,
                               'f5 needs max_batch >= 1, threads >= 0 and graph_memory_limit >= 0 GiB')

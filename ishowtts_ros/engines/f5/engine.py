@@ -20,13 +20,13 @@ from .chunking import SHORT_TEXT, chunk_text, growing_chunks, split_oversized
 from .config import MEL_CHANNELS, SAMPLE_RATE, F5Config, architecture
 from .crossfade import CrossFader, to_pcm
 from .failures import as_speech_error, finite, release_memory
-from .files import locate_checkpoint, locate_vocab, locate_vocoder
 from .model import DiT
 from .prompt import Prompt, PromptCache
 from .sampler import Canceled, SampleRequest, Sampler
 from .tokenizer import Tokenizer
 from .vocoder import Vocoder
 from .voices import ClonedVoices
+from .weights import locate_checkpoint, locate_vocab, locate_vocoder
 
 LONGEST_CHUNK = 43.0        # s with the reference: f5-tts has no text positions beyond 4,096 frames
 

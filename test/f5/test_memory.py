@@ -1,0 +1,52 @@
+"""Speaking for days does not fill the memory: 1,000 utterances leave nothing behind."""
+
+import gc
+import tracemalloc
+
+from speaking import loaded, speak
+import torch
+
+from ishowtts_ros.core.types import SpeechError
+
+GROWTH = 64 * 1024      # bytes of Python objects over 900 utterances: under 75 for each
+UTTERANCES = 1000
+SETTLED = 100           # utterances after which all caches are filled
+
+
+def live_tensors():
+    gc.collect()
+    return sum(isinstance(item, torch.Tensor) for item in gc.get_objects())
+
+
+def resident():
+    """Resident memory of this process [bytes]."""
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def test_nothing_grows_over_1000_utterances(tiny, voice, monkeypatch):
+    """Texts, lengths, solver steps, cancellations and failures vary; Python objects, tensors and resident memory stay."""
+    with loaded('f5', tiny, voice) as engine:
+        torch.set_num_threads(1)        # tiny work: a second thread only costs
+        decode = engine._vocoder.decode
+
+        def sometimes_failing(mel):
+            if mel.shape[1] % 10 == 3:
+                raise RuntimeError('now and then')
+            return decode(mel)
+
+        monkeypatch.setattr(engine._vocoder, 'decode', sometimes_failing)
+        tracemalloc.start()
+        for index in range(UTTERANCES):
+            if index == SETTLED:
+                tensors, python, process = live_tensors(), tracemalloc.get_traced_memory()[0], resident()
+            calls = []
+            try:
+                speak(engine, 'Yes, sir. ' + 'o' * (index % 7), nfe_step=1 + index % 3, seed=-1,
+                      canceled=lambda: index % 5 == 4 and (calls.append(None) or len(calls) > 1))
+            except SpeechError:
+                pass
+        assert live_tensors() <= tensors
+        assert tracemalloc.get_traced_memory()[0] - python < GROWTH
+        tracemalloc.stop()
+        assert resident() - process < 32 * 2**20, 'of which the allocator may keep some'
