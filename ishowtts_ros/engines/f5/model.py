@@ -177,7 +177,8 @@ class DiT(nn.Module):
             parameters |= {'q_norm': (arch.depth, arch.dim_head), 'k_norm': (arch.depth, arch.dim_head)}
         for name, shape in parameters.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape), requires_grad=False))
-        self.text_embedding = nn.Embedding(vocab_size + 1, text)
+        # not nn.Embedding(...): its random initialisation on the meta device imports torch._dynamo, 4 s
+        self.text_embedding = nn.Embedding.from_pretrained(torch.empty(vocab_size + 1, text))
         self.text_blocks = nn.ModuleList(TextBlock(text) for _ in range(arch.conv_layers))
         self.requires_grad_(False)
 
