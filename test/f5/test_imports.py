@@ -7,11 +7,13 @@ import sys
 import pytest
 
 SLOW = {'f5_tts', 'gradio', 'transformers', 'wandb', 'datasets', 'accelerate', 'bitsandbytes', 'hydra', 'librosa',
-        'pydub', 'matplotlib', 'x_transformers', 'torchdiffeq', 'rclpy'}
+        'torch._dynamo', 'sympy', 'pydub', 'matplotlib', 'x_transformers', 'torchdiffeq', 'rclpy'}
 
 LOAD = '''
 import json, sys, time
 start = time.monotonic()
+import torch
+torch_seconds = time.monotonic() - start
 from ishowtts_ros.engines import registry
 from ishowtts_ros.core.voices import Voice, VoiceRegistry
 options, audio, transcript = json.loads(sys.argv[1])
@@ -22,8 +24,8 @@ seconds = time.monotonic() - start
 pieces = []
 from ishowtts_ros.core.types import SynthesisSettings
 engine.synthesize('Hello.', SynthesisSettings(nfe_step=2), pieces.append, lambda: False)
-print(json.dumps({'seconds': seconds, 'cpu': time.process_time(), 'samples': sum(map(len, pieces)),
-                  'modules': sorted({name.split('.')[0] for name in sys.modules})}))
+print(json.dumps({'seconds': seconds, 'torch_seconds': torch_seconds, 'samples': sum(map(len, pieces)),
+                  'modules': sorted({'.'.join(name.split('.')[:2]) for name in sys.modules})}))
 '''
 
 
@@ -45,9 +47,10 @@ def test_slow_packages_are_not_imported(fresh):
 def test_import_and_load_take_under_8_s(fresh):
     """With a tiny checkpoint, so that reading weights does not count.
 
-    On a machine busy with other work the clock on the wall runs away: there the processor time counts.
+    `import torch` alone takes up to 4 s on an idle machine; where it takes longer, the machine is busy with
+    other work, and the limit is longer in the same proportion.
     """
-    assert min(fresh['seconds'], fresh['cpu']) < 8
+    assert fresh['seconds'] < 8 * max(1, fresh['torch_seconds'] / 4)
 
 
 def test_the_registry_alone_imports_no_torch():

@@ -3,10 +3,13 @@
 import gc
 import tracemalloc
 
+import pytest
+import soundfile
 from speaking import loaded, speak
 import torch
 
 from ishowtts_ros.core.types import SpeechError
+from ishowtts_ros.core.voices import Voice
 
 GROWTH = 64 * 1024      # bytes of Python objects over 900 utterances: under 75 for each
 UTTERANCES = 1000
@@ -24,10 +27,24 @@ def resident():
         return int(file.read().split()[1]) * 4096
 
 
-def test_nothing_grows_over_1000_utterances(tiny, voice, monkeypatch):
+@pytest.fixture(autouse=True)
+def restored_threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def short_voice(voice, tmp_path):
+    """0.6 s of the voice, so that a thousand utterances take half a minute."""
+    samples, rate = soundfile.read(voice.audio)
+    soundfile.write(tmp_path / 'short.wav', samples[:int(0.6 * rate)], rate)
+    return Voice('short', tmp_path / 'short.wav', 'The fox.')
+
+
+def test_nothing_grows_over_1000_utterances(tiny, short_voice, monkeypatch):
     """Texts, lengths, solver steps, cancellations and failures vary; Python objects, tensors and resident memory stay."""
-    with loaded('f5', tiny, voice) as engine:
-        torch.set_num_threads(1)        # tiny work: a second thread only costs
+    with loaded('f5', tiny, short_voice, threads=1) as engine:     # work this small only waits for a second thread
         decode = engine._vocoder.decode
 
         def sometimes_failing(mel):
