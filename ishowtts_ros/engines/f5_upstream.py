@@ -80,7 +80,8 @@ class F5UpstreamEngine:
                                                  vocab_file=str(vocab), device=self._device)
             self._vocoder = utils_infer.load_vocoder(is_local=True, local_path=str(vocoder), device=self._device)
         except Exception as error:
-            raise SpeechError(ErrorCode.LOAD_FAILED, f'f5-tts cannot load {checkpoint} as {config.model}: {error}; '
+            reason = ' '.join(str(error).split())[:300]         # torch lists every tensor
+            raise SpeechError(ErrorCode.LOAD_FAILED, f'f5-tts cannot load {checkpoint} as {config.model}: {reason}; '
                               'give the model that belongs to the checkpoint, and its vocab.txt') from error
         progress(1.0, 'loaded')
 
@@ -155,6 +156,16 @@ class F5UpstreamEngine:
                               f"the reference audio of voice '{voice.name}' is silent or too short; "
                               'give 3 to 12 s of speech')
         return torch.from_numpy(samples.T.copy()), rate, transcript
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes, once loaded."""
+        return self._model.device
+
+    @property
+    def dtype(self) -> str:
+        """Of the model's weights: 'float16' or 'float32'."""
+        return str(next(self._model.parameters()).dtype).removeprefix('torch.')
 
     def close(self) -> None:
         self._model = self._vocoder = None

@@ -133,6 +133,16 @@ class F5Engine:
     # Speech
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes, once loaded."""
+        return self._device
+
+    @property
+    def dtype(self) -> str:
+        """Of the model's weights, as in F5Config.dtype."""
+        return str(self._loaded_sampler().model.dtype).removeprefix('torch.')
+
+    @property
     def counters(self) -> dict[str, int]:
         """What acceleration really ran; see Sampler.counters."""
         return self._loaded_sampler().counters
