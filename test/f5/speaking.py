@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 
 from ishowtts_ros.core.types import SynthesisSettings
 from ishowtts_ros.core.voices import VoiceRegistry
@@ -17,14 +18,20 @@ def options(tiny, **more):
 
 @contextmanager
 def loaded(name, tiny, *voices, **more):
-    """An engine of the registry, loaded; closed at the end."""
-    defaults = {'dtype': 'float32', 'compile': 'none'} if name == 'f5' else {}
-    engine = registry.create(name, options(tiny, **(defaults | more)), VoiceRegistry(voices))
+    """An engine of the registry, loaded; closed at the end.
+
+    On one thread: work this small does little but wait for a second one where the machine is busy.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    engine = registry.create(name, options(tiny, **(({'dtype': 'float32'} if name == 'f5' else {}) | more)),
+                             VoiceRegistry(voices))
     engine.load(lambda done, what: None)
     try:
         yield engine
     finally:
         engine.close()
+        torch.set_num_threads(threads)
 
 
 def speak(engine, text, canceled=lambda: False, **settings):
