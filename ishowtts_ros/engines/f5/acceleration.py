@@ -80,8 +80,8 @@ class Compiler:
         self._mode = mode
         self._dynamic = dynamic
         self._counters = counters
-        if mode == 'none':
-            return      # not even touched: importing torch._dynamo takes seconds
+        if mode == 'none':          # torch._dynamo takes seconds to import
+            return
         for name in ('recompile_limit', 'cache_size_limit'):       # the second is its name before torch 2.7
             if hasattr(torch._dynamo.config, name):
                 limit = max(getattr(torch._dynamo.config, name), _MAX_FRAMES_PER_FUNCTION)

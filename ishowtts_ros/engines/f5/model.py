@@ -160,6 +160,7 @@ class DiT(nn.Module):
         self.vocab_size = vocab_size
         dim, inner, wide, text = arch.dim, arch.inner_dim, arch.ff_dim, arch.text_dim
         parameters = {
+            'text_embedding': (vocab_size + 1, text),     # a bare tensor: initialising nn.Embedding imports dynamo
             'mel_weight': (dim, arch.mel_dim), 'cond_weight': (dim, arch.mel_dim), 'text_weight': (dim, text),
             'input_bias': (dim,),
             'conv1_weight': (dim, dim // _CONV_GROUPS, 31), 'conv1_bias': (dim,),
@@ -177,8 +178,6 @@ class DiT(nn.Module):
             parameters |= {'q_norm': (arch.depth, arch.dim_head), 'k_norm': (arch.depth, arch.dim_head)}
         for name, shape in parameters.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape), requires_grad=False))
-        # not nn.Embedding(...): its random initialisation on the meta device imports torch._dynamo, 4 s
-        self.text_embedding = nn.Embedding.from_pretrained(torch.empty(vocab_size + 1, text))
         self.text_blocks = nn.ModuleList(TextBlock(text) for _ in range(arch.conv_layers))
         self.requires_grad_(False)
 
@@ -265,7 +264,7 @@ class DiT(nn.Module):
         that of its bucket. `tokens` [n_tokens] are cut to `frames`.
         """
         tokens = F.pad(tokens[:frames] + 1, (0, max(frames - len(tokens), 0)))      # 0 is the filler token
-        x = self.text_embedding(torch.stack((tokens, torch.zeros_like(tokens))))
+        x = F.embedding(torch.stack((tokens, torch.zeros_like(tokens))), self.text_embedding)
         if not self.text_blocks:
             return x
         x = x + sinusoids(frames, x.shape[-1], x.device)

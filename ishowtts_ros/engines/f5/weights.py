@@ -270,7 +270,7 @@ def fuse(state: State, arch: Architecture) -> State:
     if arch.qk_norm:
         fused['q_norm'] = stacked('attn.q_norm.weight', halves)
         fused['k_norm'] = stacked('attn.k_norm.weight', halves)
-    fused['text_embedding.weight'] = state.pop('text_embed.text_embed.weight')
+    fused['text_embedding'] = state.pop('text_embed.text_embed.weight')
     for name in [name for name in state if name.startswith('text_embed.text_blocks.')]:
         ours = name.replace('text_embed.', '', 1).replace('.grn.', '.')
         tensor = state.pop(name)
