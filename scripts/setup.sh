@@ -43,7 +43,7 @@ system_ros || wanted+=(-r "requirements/ros-$distro.txt" -r requirements/build.t
 state=$(cat "${wanted[@]//-r/\/dev\/null}" | cksum)
 if [ "$(cat ".venv/$goal.state" 2>/dev/null)" != "$state" ]; then
     echo "ishowtts: installing Python packages ($goal) into .venv"
-    .venv/bin/uv pip install --quiet --python .venv/bin/python "${wanted[@]}"
+    .venv/bin/python -m uv pip install --quiet --python .venv/bin/python "${wanted[@]}"
     system_ros || scripts/relocate_wheels.py .venv
     echo "$state" > ".venv/$goal.state"
 fi
