@@ -66,7 +66,7 @@ class F5Engine:
         try:
             self._load(progress)
         except Exception as error:
-            failure = as_speech_error(error)
+            failure = as_speech_error(error, ErrorCode.LOAD_FAILED)
         if failure:
             self.close()
             raise failure
@@ -161,6 +161,8 @@ class F5Engine:
         except Exception as error:
             failure = as_speech_error(error)
         if failure:             # outside the handler, so that the failed call's tensors are free already
+            if failure.code == ErrorCode.OUT_OF_MEMORY:
+                self._loaded_sampler().release()
             release_memory()
             raise failure
 
