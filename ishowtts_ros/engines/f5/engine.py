@@ -103,7 +103,7 @@ class F5Engine:
         """Compile and capture for every configured bucket, then speak once."""
         self._loaded_sampler().warmup(lambda done, what: progress(0.95 * done, what))
         try:
-            self.synthesize('Hello there.', SynthesisSettings(), lambda samples: None, lambda: False)
+            self.synthesize('Hello there.', SynthesisSettings(nfe_step=2), lambda samples: None, lambda: False)
         except SpeechError as error:
             if error.code not in (ErrorCode.UNKNOWN_VOICE, ErrorCode.INVALID_REFERENCE):
                 raise
