@@ -207,7 +207,7 @@ class F5Engine:
         return generator
 
     def _vocode(self, mel: torch.Tensor, prompt: Prompt) -> np.ndarray:
-        """:param mel: float32 [n, 100]; :return: float32 [(n + 1) * 256], as loud as the voice's recording"""
+        """:param mel: float32 [n, 100]; :return: float32 [n * 256], as loud as the voice's recording"""
         # f5-tts gives the vocoder the prompt's last frame too: its mel has one more than the recording lasts
         lead_in = prompt.mel[prompt.frames:].to(mel.device)
         wave = self._vocoder.decode(torch.cat([lead_in, mel])[None])[0] * prompt.loudness
