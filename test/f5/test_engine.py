@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import logging
+from pathlib import Path
 import weakref
 
 from hypothesis import given, settings as hypothesis_settings, strategies as st
@@ -16,6 +17,7 @@ from ishowtts_ros.core.types import ErrorCode, SpeechError, SynthesisSettings
 from ishowtts_ros.core.voices import Voice, VoiceRegistry
 from ishowtts_ros.engines import registry
 from ishowtts_ros.engines.f5 import engine as engine_module
+from ishowtts_ros.engines.f5.config import F5Config
 from ishowtts_ros.engines.f5.crossfade import CrossFader, to_pcm
 from ishowtts_ros.engines.f5.engine import batches
 
@@ -280,9 +282,12 @@ def test_out_of_memory_is_reported_and_what_was_held_is_freed(engine, monkeypatc
         held.append(weakref.ref(tensor))
         raise error
 
+    released = []
+    monkeypatch.setattr(engine._sampler, 'release', lambda: released.append(True))
     monkeypatch.setattr(getattr(engine, part), {'_sampler': 'sample', '_vocoder': 'decode'}[part], fail)
     with pytest.raises(SpeechError, match='shorter sentences') as caught:
         speak(engine, ONE)
+    assert released, 'what graphs and tables hold is given back too'
     assert caught.value.code == ErrorCode.OUT_OF_MEMORY
     error.__traceback__ = None          # the test holds on to it, and it to the frames
     gc.collect()
@@ -436,3 +441,12 @@ def test_senseless_options_are_refused(option):
     with pytest.raises(SpeechError) as caught:
         registry.create('f5', option)
     assert caught.value.code == ErrorCode.INVALID_PARAMETER
+
+
+def test_the_settings_file_has_every_option_and_the_engine_takes_them():
+    import yaml
+
+    path = Path(__file__).resolve().parents[2] / 'config' / 'f5.yaml'
+    options = yaml.safe_load(path.read_text(encoding='utf-8'))['/**']['ros__parameters']['f5']
+    assert set(options) == {field.name for field in dataclasses.fields(F5Config)}
+    registry.create('f5', options)

@@ -18,9 +18,9 @@ BASE_LIKE = replace(SMALL, text_mask_padding=False, pe_attn_head=1)
 QK_NORM = replace(SMALL, qk_norm='rms_norm')
 
 
-def cases(nfe_step: int, seed: int) -> list[Case]:
+def cases(nfe_step: int, seed: int, lengths: tuple[int, ...] = LENGTHS) -> list[Case]:
     return [Case(speech, prompt=30 + speech % 57, tokens=10 + speech // 12, nfe_step=nfe_step, seed=seed)
-            for speech in LENGTHS]
+            for speech in lengths]
 
 
 @pytest.mark.parametrize('padding', ['off', 'on'])
@@ -39,7 +39,8 @@ def test_one_at_a_time(nfe_step, seed, padding):
 @pytest.mark.parametrize('nfe_step', [5, 7, 8, 16, 32])
 def test_batch_of_four(nfe_step, seed, padding):
     """Four requests of very different lengths in one pass give what upstream gives for each alone."""
-    batch = cases(nfe_step, seed)
+    # 20 s makes the other three 20 s long as well: once per number of steps is enough
+    batch = cases(nfe_step, seed, LENGTHS if seed == 0 else (47, 117, 203, 751))
     mels = our_sampler(padding=padding).sample([case.request for case in batch], **batch[0].solver)
     for mel, case in zip(mels, batch):
         assert relative_error(mel, upstream_mel(case)) <= TOLERANCE, case

@@ -20,6 +20,10 @@ def request(frames: int = 120, seed: int | None = 0, prompt: int = 40, tokens: i
     return SampleRequest(mel, ids, frames, seed=seed)
 
 
+def replace_part(sampler, name: str, wrap) -> None:
+    sampler._parts = sampler._parts._replace(**{name: wrap(getattr(sampler._parts, name))})
+
+
 @pytest.mark.parametrize('nfe_step', [5, 6, 7, 8, 10, 12, 13, 16, 32])
 @pytest.mark.parametrize('sway', [-1.0, 0.0, 0.4])
 def test_schedule_is_upstreams(nfe_step, sway):
@@ -113,8 +117,7 @@ def test_padding_never_reaches_the_speech():
 def test_no_guidance_skips_the_second_half_of_the_batch():
     sampler = our_sampler()
     rows = []
-    block = sampler.model.block
-    sampler.model.block = lambda h, *rest: rows.append(len(h)) or block(h, *rest)
+    replace_part(sampler, 'block', lambda block: lambda h, *rest: rows.append(len(h)) or block(h, *rest))
     sampler.sample([request()], **{**SOLVER, 'cfg_strength': 0.0})
     sampler.sample([request()], **SOLVER)
     assert rows == [1] * 5 * SMALL.depth + [2] * 5 * SMALL.depth
@@ -156,18 +159,18 @@ def test_non_finite_values_are_an_error(bad):
     """NaN or Inf from the model never leaves the sampler, and the next utterance is fine."""
     sampler = our_sampler()
     expected, = sampler.sample([request()], **SOLVER)
-    project = sampler.model.project
+    whole = sampler._parts
 
     def broken(*args):
-        velocity = project(*args)
+        velocity = whole.project(*args)
         velocity[0, 77, 3] = bad
         return velocity
 
-    sampler.model.project = broken
+    replace_part(sampler, 'project', lambda project: broken)
     with pytest.raises(SpeechError) as caught:
         sampler.sample([request()], **SOLVER)
     assert caught.value.code == ErrorCode.NON_FINITE_AUDIO and 'f5.dtype' in str(caught.value)
-    sampler.model.project = project
+    sampler._parts = whole
     assert torch.equal(sampler.sample([request()], **SOLVER)[0], expected)
 
 
@@ -175,7 +178,6 @@ def test_out_of_memory_releases_and_recovers():
     """The error names the cure, holds on to none of the tensors, and the next utterance is fine."""
     sampler = our_sampler()
     expected, = sampler.sample([request()], **SOLVER)
-    block = sampler.model.block
 
     held = []
 
@@ -183,12 +185,12 @@ def test_out_of_memory_releases_and_recovers():
         held.append(weakref.ref(h))
         raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
 
-    sampler.model.block = exhausted
+    replace_part(sampler, 'block', lambda block: exhausted)
     with pytest.raises(SpeechError) as caught:
         sampler.sample([request()], **SOLVER)
     assert caught.value.code == ErrorCode.OUT_OF_MEMORY and 'f5.max_batch' in str(caught.value)
     assert held[0]() is None and not sampler._schedules
-    sampler.model.block = block
+    sampler._parts = whole
     assert torch.equal(sampler.sample([request()], **SOLVER)[0], expected)
 
 

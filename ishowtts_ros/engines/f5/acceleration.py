@@ -94,7 +94,9 @@ class Compiler:
         """
         if self._mode == 'none':
             return function
-        compiled = torch.compile(function, backend=self._backend, fullgraph=True)
+        # dynamic=None: only what is marked varies; False: dynamo must not make a second bucket's length dynamic
+        compiled = torch.compile(function, backend=self._backend, fullgraph=True,
+                                 dynamic=None if self._dynamic else False)
         if not self._dynamic:
             return compiled
 

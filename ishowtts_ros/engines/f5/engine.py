@@ -66,7 +66,7 @@ class F5Engine:
         try:
             self._load(progress)
         except Exception as error:
-            failure = as_speech_error(error)
+            failure = as_speech_error(error, ErrorCode.LOAD_FAILED)
         if failure:
             self.close()
             raise failure
@@ -103,7 +103,7 @@ class F5Engine:
         """Compile and capture for every configured bucket, then speak once."""
         self._loaded_sampler().warmup(lambda done, what: progress(0.95 * done, what))
         try:
-            self.synthesize('Hello there.', SynthesisSettings(), lambda samples: None, lambda: False)
+            self.synthesize('Hello there.', SynthesisSettings(nfe_step=2), lambda samples: None, lambda: False)
         except SpeechError as error:
             if error.code not in (ErrorCode.UNKNOWN_VOICE, ErrorCode.INVALID_REFERENCE):
                 raise
@@ -161,6 +161,8 @@ class F5Engine:
         except Exception as error:
             failure = as_speech_error(error)
         if failure:             # outside the handler, so that the failed call's tensors are free already
+            if failure.code == ErrorCode.OUT_OF_MEMORY:
+                self._loaded_sampler().release()
             release_memory()
             raise failure
 
@@ -205,7 +207,7 @@ class F5Engine:
         return generator
 
     def _vocode(self, mel: torch.Tensor, prompt: Prompt) -> np.ndarray:
-        """:param mel: float32 [n, 100]; :return: float32 [(n + 1) * 256], as loud as the voice's recording"""
+        """:param mel: float32 [n, 100]; :return: float32 [n * 256], as loud as the voice's recording"""
         # f5-tts gives the vocoder the prompt's last frame too: its mel has one more than the recording lasts
         lead_in = prompt.mel[prompt.frames:].to(mel.device)
         wave = self._vocoder.decode(torch.cat([lead_in, mel])[None])[0] * prompt.loudness

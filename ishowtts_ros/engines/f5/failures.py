@@ -8,15 +8,18 @@ import torch
 from ...core.types import ErrorCode, SpeechError
 
 
-def as_speech_error(error: Exception) -> SpeechError:
-    """The SpeechError that stands for `error`, holding on to none of its frames and the tensors in them."""
+def as_speech_error(error: Exception, code: str = ErrorCode.ENGINE_FAILED) -> SpeechError:
+    """The SpeechError that stands for `error`, holding on to none of its frames and the tensors in them.
+
+    :param code: for what is neither a SpeechError already nor out of memory
+    """
     if isinstance(error, SpeechError):
         return SpeechError(error.code, str(error))
     if is_out_of_memory(error):
         return SpeechError(ErrorCode.OUT_OF_MEMORY,
-                           'not enough memory for this text; say it in shorter sentences, lower max_batch or '
-                           'graph_memory_limit, choose a 16-bit dtype, or free memory used by other programs')
-    return SpeechError(ErrorCode.ENGINE_FAILED,
+                           'not enough memory; say it in shorter sentences, lower max_batch or graph_memory_limit, '
+                           'choose a 16-bit dtype, or free memory used by other programs')
+    return SpeechError(code,
                        f'{type(error).__name__}: {error}'.strip() + '; with compile: none, cuda_graphs: false and '
                        "dtype: float32 the engine is at its simplest, and engine 'f5_upstream' is the way back")
 

@@ -127,6 +127,14 @@ def project(h: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tens
     return F.linear(F.layer_norm(h, h.shape[-1:], scale, shift, _EPS), weight, bias)
 
 
+class Parts(NamedTuple):
+    """The functions that a step is made of; acceleration gives their compiled forms instead."""
+
+    embed: Callable = embed
+    block: Callable = block
+    project: Callable = project
+
+
 class TextBlock(nn.Module):
     """ConvNeXt V2 block over text (arXiv:2301.00808; upstream ConvNeXtV2Block)."""
 
@@ -180,11 +188,6 @@ class DiT(nn.Module):
             self.register_parameter(name, nn.Parameter(torch.empty(shape), requires_grad=False))
         self.text_blocks = nn.ModuleList(TextBlock(text) for _ in range(arch.conv_layers))
         self.requires_grad_(False)
-
-        # what the step runs; acceleration replaces them by their compiled forms
-        self.embed: Callable = embed
-        self.block: Callable = block
-        self.project: Callable = project
 
     @classmethod
     def load(cls, checkpoint: Path, arch: Architecture, vocab_size: int, device: torch.device,
@@ -318,17 +321,18 @@ class DiT(nn.Module):
 
     # in every step
 
-    def velocity(self, mel: Tensor, blocks: Tensor, final: Tensor, condition: Conditioning) -> Tensor:
+    def velocity(self, mel: Tensor, blocks: Tensor, final: Tensor, condition: Conditioning,
+                 parts: Parts = Parts()) -> Tensor:
         """Velocity [r, n, m] of the noisy mel [b, n, m] at one time.
 
         :param blocks: [depth, 6, d] and `final` [2, d]: that time's rows of `modulations`
         """
-        h = self.embed(mel.to(self.dtype), condition.projection, condition.convolution, condition.valid,
-                       self.input_weights)
+        h = parts.embed(mel.to(self.dtype), condition.projection, condition.convolution, condition.valid,
+                        self.input_weights)
         for modulation, block_weights in zip(blocks, self.block_weights):
-            h = self.block(h, modulation, condition.cos, condition.sin, condition.key_bias, block_weights,
-                           self.arch.dim_head)
-        return self.project(h, final, self.proj_weight, self.proj_bias)
+            h = parts.block(h, modulation, condition.cos, condition.sin, condition.key_bias, block_weights,
+                            self.arch.dim_head)
+        return parts.project(h, final, self.proj_weight, self.proj_bias)
 
 
 def sinusoids(frames: int, dim: int, device: torch.device) -> Tensor:

@@ -17,7 +17,7 @@ from ...core.engine import Progress
 from ...core.types import ErrorCode, SpeechError
 from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload
 from .config import FRAME_RATE, F5Config
-from .model import Conditioning, DiT, Prompt, block, embed, project
+from .model import Conditioning, DiT, Parts, Prompt, block, embed, project
 
 # Empirically pruned step sampling (EPSS): times in 1/32, by nfe_step (upstream model/utils.py get_epss_timesteps)
 _EPSS = {
@@ -89,12 +89,9 @@ class Sampler:
         self._graphs = None
         if config.cuda_graphs and model.device.type == 'cuda':
             self._graphs = StepGraphs(config.graph_memory_limit, self._counters)
-        self._compiled = config.compile != 'none'
         compiler = Compiler(config.compile, config.compile_dynamic, self._counters)
-        model.embed = compiler(embed, 1, 1, 2, 1)
-        model.block = compiler(block, 1, None, 0, 0, 3)
-        model.project = compiler(project, 1)
-        static = self._graphs is not None or self._compiled and not config.compile_dynamic
+        self._parts = Parts(compiler(embed, 1, 1, 2, 1), compiler(block, 1, None, 0, 0, 3), compiler(project, 1))
+        static = self._graphs is not None or config.compile != 'none' and not config.compile_dynamic
         self._padded = config.padding == 'on' or config.padding == 'auto' and static
 
     @torch.no_grad()
@@ -178,7 +175,7 @@ class Sampler:
               *condition: Tensor | None) -> Tensor:
         """One Euler step of mel [b, n, 100] fp32, with classifier-free guidance if there are rows for it."""
         constants = Conditioning(*condition)
-        velocity = self.model.velocity(mel, blocks, final, constants).float()
+        velocity = self.model.velocity(mel, blocks, final, constants, self._parts).float()
         if len(velocity) > len(mel):
             conditional, unconditional = velocity.chunk(2)
             velocity = conditional + (conditional - unconditional) * guidance
