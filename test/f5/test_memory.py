@@ -12,7 +12,7 @@ from ishowtts_ros.core.types import SpeechError
 from ishowtts_ros.core.voices import Voice
 
 UTTERANCES = 1000
-SETTLED = 300           # utterances after which caches and free lists are filled; 1,000 more would add a handful of blocks
+SETTLED = 300           # utterances after which caches and free lists are filled
 GROWTH = 350            # blocks of Python memory after that: a leak of one block in two utterances would show
 
 
