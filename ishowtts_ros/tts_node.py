@@ -26,6 +26,7 @@ from .executor import run, SlowCallbackGroup
 REQUESTS_QOS = QoSProfile(depth=1000)     # reliable; as many requests may arrive while the executor is busy
 AUDIO_QOS = QoSProfile(depth=1000)        # a burst of chunks may wait for a slow subscriber
 EVENTS_QOS = QoSProfile(depth=1000)
+EXPIRY_PERIOD = 0.2                       # s between looks for utterances that have waited for too long
 LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -55,6 +56,7 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._make_subscriptions()
         self._make_services()
         self.create_timer(1.0, self._publish_diagnostics)
+        self.create_timer(EXPIRY_PERIOD, self._expire)
         if self.get_parameter('autostart').value:
             self._autostart_timer = self.create_timer(0.0, self._autostart, SlowCallbackGroup())
 
@@ -100,7 +102,8 @@ class TtsNode(LifecycleNodeMixin, Node):
             voices = voices_file.load(self.get_parameter('voices_file').value)
             engine = registry.create(name, parameters.engine_options(self, name), voices)
             self._synthesizer = Synthesizer(
-                engine, lambda: parameters.synthesis_settings(self), listener=self, limits=parameters.limits(self))
+                engine, lambda: parameters.synthesis_settings(self), listener=self, limits=parameters.limits(self),
+                rules=lambda: parameters.admission_rules(self))
             self._synthesizer.start(self._report_progress).result()
             parameters.check_voice_now(self, engine)
             self._engine = engine
@@ -199,6 +202,10 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._playback.cut_off()
         response.success, response.message = True, f'{stopped} canceled'
         return response
+
+    def _expire(self) -> None:
+        if synthesizer := self._synthesizer:
+            synthesizer.expire()
 
     def _current_voice(self) -> str:
         voice = self.get_parameter('voice').value

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Callable, Protocol
 
+from .admission import Admission, AdmissionRules
 from .chunk_writer import ChunkWriter
 from .engine import Engine, Progress
 from .queue import SpeechQueue
@@ -56,17 +57,20 @@ class Synthesizer:
     one last chunk. Only the worker thread touches the engine, from load to close.
 
     :param current_settings: asked once when an utterance starts, from the worker thread
+    :param rules: asked at every request
     """
 
     def __init__(self, engine: Engine, current_settings: Callable[[], SynthesisSettings], listener: Listener,
-                 limits: Limits = Limits()):
+                 limits: Limits = Limits(), rules: Callable[[], AdmissionRules] = AdmissionRules):
         self._engine = engine
         self._current_settings = current_settings
         self._listener = listener
         self._limits = limits
+        self._rules = rules
         # Guards everything below, and the order of events: they are told to the listener under it.
         self._changed = threading.Condition(threading.RLock())
         self._queue = SpeechQueue(limits.queue_depth)
+        self._admission = Admission()
         self._job: _Job | None = None
         self._accepting = False
         self._closing = False
@@ -107,10 +111,29 @@ class Synthesizer:
             if utterance.id in self._queue or (self._job and self._job.utterance.id == utterance.id):
                 raise SpeechError(ErrorCode.DUPLICATE_ID,
                                   f"an utterance with id '{utterance.id}' is under way; use another id or leave it empty")
+            rules, now = self._rules(), time.monotonic()
+            voice = checked.voice or self._current_settings().voice or self._engine.default_voice
+            self._admission.check(checked, voice, rules, now)
+            self.expire()
             if utterance.policy is Policy.INTERRUPT:
                 self.stop(ErrorCode.INTERRUPTED, f"interrupted by utterance '{utterance.id}'")
-            self._queue.push(checked)
+            victim = self._queue.push(checked, rules.overflow)
+            self._admission.accepted(checked, voice, rules, now)
+            if victim:
+                self._tell(victim, UtteranceState.CANCELED, ErrorCode.DROPPED,
+                           f"dropped from the full queue for utterance '{utterance.id}' (parameter overflow)")
             self._tell(checked, UtteranceState.QUEUED)
+            self._changed.notify_all()
+
+    def expire(self) -> None:
+        """Cancel what has waited for longer than `max_age`. For a timer; requests and turns do it too."""
+        max_age = self._rules().max_age
+        if not max_age:
+            return
+        with self._changed:
+            for utterance in self._queue.remove_received_before(time.monotonic() - max_age):
+                self._tell(utterance, UtteranceState.CANCELED, ErrorCode.EXPIRED,
+                           f'it waited for more than {max_age:g} s (parameter max_age)')
             self._changed.notify_all()
 
     def cancel(self, utterance_id: str, code: str, reason: str) -> bool:
@@ -181,9 +204,13 @@ class Synthesizer:
     def _next_job(self) -> _Job | None:
         """Wait for the next utterance; None when closing."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closing)
-            if self._closing:
-                return None
+            while True:
+                self._changed.wait_for(lambda: self._queue or self._closing)
+                if self._closing:
+                    return None
+                self.expire()
+                if self._queue:
+                    break
             self._job = _Job(self._queue.pop())
             self._tell(self._job.utterance, UtteranceState.STARTED)
             return self._job

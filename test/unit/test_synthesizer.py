@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from ishowtts_ros.core.admission import AdmissionRules
 from ishowtts_ros.core.synthesizer import Limits, Synthesizer
 from ishowtts_ros.core.types import ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance, UtteranceState
 from ishowtts_ros.core.voices import unknown_voice
@@ -97,8 +99,8 @@ def recorder():
 def make(recorder):
     made = []
 
-    def make(engine, limits=Limits(), settings=SynthesisSettings):
-        synthesizer = Synthesizer(engine, settings, recorder, limits)
+    def make(engine, limits=Limits(), settings=SynthesisSettings, rules=AdmissionRules):
+        synthesizer = Synthesizer(engine, settings, recorder, limits, rules)
         made.append(synthesizer)
         synthesizer.start(lambda done, doing: None).result(DEADLINE)
         synthesizer.accept(True)
@@ -278,6 +280,50 @@ def test_a_full_queue_rejects(make):
     with pytest.raises(SpeechError, match='queue_depth') as error:
         synthesizer.submit(Utterance('c', 'one'))
     assert error.value.code == ErrorCode.QUEUE_FULL
+
+
+def test_a_dropped_utterance_is_told_for_whom(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine, Limits(queue_depth=1), rules=lambda: AdmissionRules(overflow='drop_oldest'))
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('b', 'one'))
+    synthesizer.submit(Utterance('c', 'one'))
+    assert recorder.states('b') == [QUEUED, CANCELED] and recorder.events['b'][-1].code == ErrorCode.DROPPED
+    assert "'c'" in recorder.events['b'][-1].reason
+    engine.permits.release(2)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('c')[-1] is FINISHED
+
+
+def test_what_has_waited_too_long_expires_while_another_is_spoken(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine, rules=lambda: AdmissionRules(max_age=60.0))
+    synthesizer.submit(Utterance('a', 'one', received=time.monotonic()))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('fresh', 'one', received=time.monotonic()))
+    synthesizer.submit(Utterance('old', 'one', received=time.monotonic() - 61))
+    synthesizer.expire()
+    assert recorder.events['old'][-1].code == ErrorCode.EXPIRED and '60 s' in recorder.events['old'][-1].reason
+    engine.permits.release(2)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('fresh')[-1] is FINISHED and recorder.states('old') == [QUEUED, CANCELED]
+
+
+def test_rules_change_from_one_request_to_the_next_and_a_refused_interrupt_interrupts_nothing(make, recorder):
+    engine, rules = SteppingEngine(permits=0), AdmissionRules()
+    synthesizer = make(engine, rules=lambda: rules)
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    rules = AdmissionRules(dedupe_window=60.0)
+    synthesizer.submit(Utterance('b', 'one'))
+    for voice in ('', 'plain'):     # the default voice by its name is the same voice
+        with pytest.raises(SpeechError, match='dedupe_window') as error:
+            synthesizer.submit(Utterance('c', ' one ', voice=voice, policy=Policy.INTERRUPT))
+        assert error.value.code == ErrorCode.DUPLICATE_TEXT
+    engine.permits.release(2)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('a')[-1] is FINISHED and recorder.states('b')[-1] is FINISHED
 
 
 def test_nothing_is_accepted_before_and_after(make):
