@@ -12,6 +12,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from .core.admission import AdmissionRules, OVERFLOW
 from .core.engine import Engine
+from .core.pacer import Pacing, PACINGS
 from .core.synthesizer import Limits
 from .core.types import ErrorCode, NFE_STEP_RANGE, SPEED_RANGE, SpeechError, SynthesisSettings
 from .engines.registry import ENGINES
@@ -46,6 +47,10 @@ PARAMETERS = (
               'Ignored by espeak.', (-1.0, 2.0)),
     Parameter('seed', -1, NEXT_UTTERANCE, 'Noise seed; -1 draws a new one for every utterance. Ignored by espeak.',
               (-1, 2**31 - 1)),
+    Parameter('pacing', 'realtime', NEXT_UTTERANCE, 'Publish audio at the pace of speech, or in a burst as fast as it is '
+              'made (for bags and files).', choices=PACINGS),
+    Parameter('audio_lead', 0.3, NEXT_UTTERANCE, 'With pacing realtime: how far audio may be ahead of what sounds [s].',
+              (0.02, 10.0)),
     Parameter('queue_depth', 32, CONFIGURE, 'Utterances that may wait [count]; see overflow.', (1, 10_000)),
     Parameter('overflow', 'reject', NEXT_REQUEST, 'What a full queue does: reject the newcomer, or drop the oldest or '
               'newest of the lowest priority that waits (a newcomer of a still lower priority is rejected).',
@@ -124,6 +129,10 @@ def synthesis_settings(node: Node) -> SynthesisSettings:
 
 def limits(node: Node) -> Limits:
     return Limits(**{name: value(node, name) for name in Limits.__dataclass_fields__})
+
+
+def pacing(node: Node) -> Pacing:
+    return Pacing(**{name: value(node, name) for name in Pacing.__dataclass_fields__})
 
 
 def admission_rules(node: Node) -> AdmissionRules:
