@@ -21,6 +21,7 @@ from .core.synthesizer import Synthesizer, as_speech_error, check_range
 from .core.types import ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
 from .engines import registry
 from .executor import run, SlowCallbackGroup
+from .say_action import SayAction
 
 REQUESTS_QOS = QoSProfile(depth=1000)     # reliable; as many requests may arrive while the executor is busy
 AUDIO_QOS = QoSProfile(depth=1000)        # a burst of chunks may wait for a slow subscriber
@@ -53,6 +54,8 @@ class TtsNode(LifecycleNodeMixin, Node):
         self.on_speaking(False)
         self._make_subscriptions()
         self._make_services()
+        self._say = SayAction(
+            self, lambda request: self._submit(conversions.utterance_from_request, request), self._cancel, self._header)
         self.create_timer(1.0, self._publish_diagnostics)
         self.create_timer(EXPIRY_PERIOD, self._expire)
         if self.get_parameter('autostart').value:
@@ -159,7 +162,8 @@ class TtsNode(LifecycleNodeMixin, Node):
 
     # --- requests
 
-    def _submit(self, to_utterance, message) -> None:
+    def _submit(self, to_utterance, message) -> bool:
+        """Take a request, or tell why not by an event."""
         utterance_id, text = getattr(message, 'id', ''), getattr(message, 'text', None) or getattr(message, 'data', '')
         try:
             utterance = to_utterance(message)
@@ -168,8 +172,13 @@ class TtsNode(LifecycleNodeMixin, Node):
                 raise SpeechError(ErrorCode.NOT_ACTIVE, 'the node is not active; ' + (
                     self._error or 'configure and activate it first (ros2 lifecycle set <node> configure)'))
             self._synthesizer.submit(utterance)
+            return True
         except SpeechError as error:
             self.on_event(types.UtteranceEvent(utterance_id, UtteranceState.REJECTED, error.code, str(error), text[:200]))
+            return False
+
+    def _cancel(self, utterance_id: str, code: str, reason: str) -> bool:
+        return self._synthesizer is not None and self._synthesizer.cancel(utterance_id, code, reason)
 
     def _set_voice(self, request: SetVoice.Request, response: SetVoice.Response) -> SetVoice.Response:
         wanted = [Parameter(name, value=value) for name, value in
@@ -228,13 +237,16 @@ class TtsNode(LifecycleNodeMixin, Node):
         if event.state in (UtteranceState.REJECTED, UtteranceState.FAILED):
             self.get_logger().warning(f'{event.state.name} {event.utterance_id} ({event.code}): {event.reason}')
         self._events_publisher.publish(conversions.event_to_message(event, self._header()))
+        self._say.on_event(event)
 
     def on_audio(self, chunk: types.AudioChunk) -> None:
         self._audio_publisher.publish(conversions.chunk_to_message(chunk, self._header()))
+        self._say.on_audio(chunk)
 
     def on_stats(self, stats: types.UtteranceStats) -> None:
         self._metrics.add(stats)
         self._stats_publisher.publish(conversions.stats_to_message(stats, self._header()))
+        self._say.on_stats(stats)
 
     def on_speaking(self, speaking: bool) -> None:
         self._speaking_publisher.publish(Bool(data=speaking))
