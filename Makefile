@@ -1,4 +1,5 @@
 # make demo [TEXT="..."]   hear it: a node speaks, another process records demo.wav
+# make demo ENGINE=f5 [CKPT=model.safetensors] [VOCODER=folder] [MODEL=model.yaml]
 # make test                every test
 # make build               build only; then `. scripts/env.sh` puts a shell into the built environment
 #
@@ -10,6 +11,10 @@ DISTRO ?= kilted
 PYTHON ?= python3
 TEXT ?= Hello! I am the voice of your robot.
 ENGINE ?= espeak
+# Of f5 and f5_upstream; a model.yaml beside the checkpoint describes its architecture.
+CKPT ?=
+VOCODER ?=
+MODEL ?= $(if $(CKPT),$(wildcard $(dir $(CKPT))model.yaml))
 export DISTRO PYTHON
 
 SOURCES := $(shell find msg srv action ishowtts_ros scripts launch config -type f -not -name '*.pyc') \
@@ -17,8 +22,13 @@ SOURCES := $(shell find msg srv action ishowtts_ros scripts launch config -type 
 
 .PHONY: demo test build clean
 
-demo: build
-	@. scripts/env.sh && python3 -m ishowtts_ros.bench.ros_demo --engine "$(ENGINE)" --output demo.wav $(DEMO_ARGS) -- "$(TEXT)"
+F5_PARAMS = $(if $(CKPT),--param $(ENGINE).checkpoint="$(CKPT)") $(if $(VOCODER),--param $(ENGINE).vocoder="$(VOCODER)") \
+            $(if $(MODEL),--param $(ENGINE).model="$(MODEL)")
+
+demo:
+	@scripts/setup.sh $(if $(filter f5%,$(ENGINE)),f5,run)
+	@$(MAKE) --no-print-directory install/.built
+	@. scripts/env.sh && python3 -m ishowtts_ros.bench.ros_demo --engine "$(ENGINE)" --output demo.wav $(F5_PARAMS) -- "$(TEXT)"
 
 test:
 	@scripts/setup.sh test

@@ -10,17 +10,20 @@ import time
 from typing import Iterator, Sequence
 
 import numpy as np
+import yaml
 
 from . import voices_file
 from .core import audio, text
 from .core.engine import Engine
-from .core.types import SpeechError, SynthesisSettings
+from .core.synthesizer import check_range
+from .core.types import NFE_STEP_RANGE, SPEED_RANGE, SpeechError, SynthesisSettings
 from .engines import registry
 
 MAX_TEXT_LENGTH = 1_000_000     # characters; a person at a prompt may be as long-winded as they like
 
 # name: (module with main(argv), what it measures)
 BENCHMARKS: dict[str, tuple[str, str]] = {
+    'rtf': ('rtf', 'f5 against f5-tts and against the arithmetic floor (needs the extra f5, upstream)'),
     'latency': ('ros_latency', 'first-audio latency and RTF over DDS (needs the built ROS package)'),
 }
 
@@ -45,6 +48,8 @@ def _say(arguments: argparse.Namespace, _rest: list[str]) -> int:
     pieces: list[np.ndarray] = []
     settings = SynthesisSettings(voice=arguments.voice, language=arguments.language, speed=arguments.speed,
                                  nfe_step=arguments.nfe_step, seed=arguments.seed)
+    check_range('speed', arguments.speed, SPEED_RANGE)
+    check_range('nfe_step', arguments.nfe_step, NFE_STEP_RANGE)
     with _loaded_engine(arguments) as engine:
         started = time.monotonic()
         engine.synthesize(spoken, settings, pieces.append, lambda: False)
@@ -73,7 +78,7 @@ def _bench(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 @contextmanager
 def _loaded_engine(arguments: argparse.Namespace) -> Iterator[Engine]:
-    options = dict(option.split('=', 1) for option in arguments.option)
+    options = {name: yaml.safe_load(value) for name, value in (option.split('=', 1) for option in arguments.option)}
     engine = registry.create(arguments.engine, options, voices_file.load(arguments.voices_file))
     engine.load(lambda done, doing: None)
     try:

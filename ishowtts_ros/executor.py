@@ -14,7 +14,7 @@ from typing import Callable
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.exceptions import InvalidParameterValueException
-from rclpy.executors import ShutdownException, SingleThreadedExecutor, TimeoutException
+from rclpy.executors import ConditionReachedException, ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
@@ -24,12 +24,25 @@ class SlowCallbackGroup(ReentrantCallbackGroup):
 
 
 class NodeExecutor(SingleThreadedExecutor):
-    """A SingleThreadedExecutor that no callback of a SlowCallbackGroup holds up."""
+    """A SingleThreadedExecutor that no callback of a SlowCallbackGroup holds up, and that stops between callbacks."""
+
+    def __init__(self):
+        super().__init__()
+        self._stopping = threading.Event()
+
+    def spin_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            self.spin_once()
+
+    def stop(self) -> None:
+        """End spin_until_stopped; from any thread. Shut down only after that: it must not happen under a callback."""
+        self._stopping.set()
+        self.wake()
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         try:
-            handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec=timeout_sec)
-        except (ShutdownException, TimeoutException):
+            handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec=timeout_sec, condition=self._stopping.is_set)
+        except (ConditionReachedException, ShutdownException, TimeoutException):
             return
         if entity is not None and isinstance(entity.callback_group, SlowCallbackGroup):
             threading.Thread(target=self._run, args=(handler,), name='slow_callback', daemon=True).start()
@@ -67,7 +80,7 @@ def run(make_node: Callable) -> int:
 
     def spin() -> None:
         try:
-            executor.spin()
+            executor.spin_until_stopped()
         except BaseException as error:
             failures.append(error)
         ending.set()
@@ -76,8 +89,9 @@ def run(make_node: Callable) -> int:
     thread.start()
     ending.wait()
     node.close()
-    executor.shutdown()
+    executor.stop()
     thread.join()
+    executor.shutdown()
     rclpy.shutdown()
     if failures:
         raise failures[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import Any, Iterable
 
@@ -66,6 +67,35 @@ PARAMETERS = (
     Parameter('espeak.library', '', CONFIGURE, "Path of libespeak-ng; '' finds the installed one."),
     Parameter('espeak.data_path', '', CONFIGURE, "Path of espeak-ng-data; '' is the library's own."),
     Parameter('espeak.voice', 'en-us', CONFIGURE, 'Voice for utterances that name neither voice nor language.'),
+    Parameter('f5.model', 'F5TTS_v1_Base', CONFIGURE, "Architecture: a name, or the path of upstream's model .yaml."),
+    Parameter('f5.checkpoint', '', CONFIGURE, ".safetensors or .pt file; '' is the Hugging Face cache, else a download."),
+    Parameter('f5.vocab', '', CONFIGURE, "vocab.txt; '' is the one beside the checkpoint, else as above."),
+    Parameter('f5.vocoder', '', CONFIGURE, "Folder with config.yaml and pytorch_model.bin of Vocos; '' as above."),
+    Parameter('f5.device', 'auto', CONFIGURE, 'auto, cpu, cuda or cuda:<n>.'),
+    Parameter('f5.dtype', 'auto', CONFIGURE, 'Precision of the model: auto is float16 on CUDA, and on a CPU bfloat16 where it '
+              'has instructions for it.', choices=('auto', 'float16', 'bfloat16', 'float32')),
+    Parameter('f5.vocoder_dtype', 'float32', CONFIGURE, 'Precision of the vocoder.',
+              choices=('auto', 'float16', 'bfloat16', 'float32')),
+    Parameter('f5.threads', 0, CONFIGURE, "CPU threads [count]; 0 is torch's own choice.", (0, 1024)),
+    Parameter('f5.compile', 'none', CONFIGURE, 'Mode of torch.compile.',
+              choices=('none', 'default', 'reduce-overhead', 'max-autotune')),
+    Parameter('f5.compile_dynamic', True, CONFIGURE, 'One compilation for all lengths; false is one for each bucket.'),
+    Parameter('f5.cuda_graphs', True, CONFIGURE, 'Replay one captured CUDA graph per solver step and bucket.'),
+    Parameter('f5.graph_memory_limit', 4.0, CONFIGURE, 'GPU memory that captured graphs may hold [GiB].', (0.0, 1024.0)),
+    Parameter('f5.padding', 'auto', CONFIGURE, 'Pad to a length bucket; auto is where graphs or compilation need it.',
+              choices=('auto', 'on', 'off')),
+    Parameter('f5.buckets', [4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 30.0], CONFIGURE,
+              'Lengths of reference and speech together to prepare for [s]; longer ones run without graphs.'),
+    Parameter('f5.max_batch', 1, CONFIGURE, 'Chunks of one text synthesized in one pass [count].', (1, 64)),
+    Parameter('f5.streaming', False, CONFIGURE, 'A short first chunk: heard sooner, with another melody than in one piece.'),
+    Parameter('f5.first_chunk', 40, CONFIGURE, 'Length of that first chunk at most [UTF-8 bytes].', (10, 1000)),
+    Parameter('f5.cross_fade', 0.15, CONFIGURE, 'Cross-fade between chunks [s].', (0.0, 2.0)),
+    Parameter('f5.prompt_cache', 16, CONFIGURE, 'Voices kept ready [count].', (1, 10_000)),
+    Parameter('f5_upstream.model', 'F5TTS_v1_Base', CONFIGURE, 'As f5.model.'),
+    Parameter('f5_upstream.checkpoint', '', CONFIGURE, 'As f5.checkpoint.'),
+    Parameter('f5_upstream.vocab', '', CONFIGURE, 'As f5.vocab.'),
+    Parameter('f5_upstream.vocoder', '', CONFIGURE, 'As f5.vocoder.'),
+    Parameter('f5_upstream.device', 'auto', CONFIGURE, 'As f5.device.'),
     Parameter('tone.sample_rate', 24000, CONFIGURE, 'Sample rate of the test tone [Hz].', (8000, 48000)),
     Parameter('tone.real_time_factor', 0.0, CONFIGURE, 'How slow the test engine is: work per audio [ratio].', (0.0, 10.0)),
     Parameter('tone.load_time', 0.0, CONFIGURE, 'How long the test engine loads [s].', (0.0, 600.0)),
@@ -108,7 +138,7 @@ def refuse(changes: Iterable[RosParameter], engine: Engine | None, configured: b
 
 def requirement(parameter: Parameter) -> str:
     """What a valid value is, for people."""
-    kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string'}
+    kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string', list: 'a list of numbers'}
     text = kind[type(parameter.default)]
     if parameter.range:
         text += f' from {parameter.range[0]} to {parameter.range[1]}'
@@ -184,7 +214,10 @@ def _objection(parameter: Parameter, wanted: Any, engine: Engine | None, configu
 
 def _mismatch(parameter: Parameter, wanted: Any) -> bool:
     """Is this no value for the parameter, whatever the node is doing?"""
-    fits = type(wanted) is type(parameter.default) or (type(wanted) is int and isinstance(parameter.default, float))
+    if isinstance(parameter.default, list):     # rclpy hands lists of numbers out as arrays
+        fits = isinstance(wanted, (list, array)) and all(type(item) in (int, float) for item in wanted)
+    else:
+        fits = type(wanted) is type(parameter.default) or (type(wanted) is int and isinstance(parameter.default, float))
     return not fits or bool(parameter.choices) and wanted not in parameter.choices
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes ./.venv: with PyPI's ROS wheels, or on top of the apt ROS that is sourced.
-# usage: scripts/setup.sh [run|test]      environment: DISTRO=kilted|jazzy  PYTHON=python3
+# usage: scripts/setup.sh [run|f5|test]      environment: DISTRO=kilted|jazzy  PYTHON=python3
 set -euo pipefail
 cd "$(dirname "$0")/.."
 goal=${1:-run}
@@ -38,11 +38,12 @@ fi
 
 wanted=(-r requirements/run.txt)
 system_ros || wanted+=(-r "requirements/ros-$distro.txt" -r requirements/build.txt)
+[ "$goal" = run ] || wanted+=(-r requirements/f5.txt)
 [ "$goal" = test ] && wanted+=(-r requirements/test.txt)
 state=$(cat "${wanted[@]//-r/\/dev\/null}" | cksum)
 if [ "$(cat ".venv/$goal.state" 2>/dev/null)" != "$state" ]; then
     echo "ishowtts: installing Python packages ($goal) into .venv"
-    .venv/bin/uv pip install --quiet --python .venv/bin/python "${wanted[@]}"
+    .venv/bin/python -m uv pip install --quiet --python .venv/bin/python "${wanted[@]}"
     system_ros || scripts/relocate_wheels.py .venv
     echo "$state" > ".venv/$goal.state"
 fi

@@ -20,12 +20,12 @@ from ament_index_python.packages import get_package_prefix
 from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
 from lifecycle_msgs.srv import GetState
 import numpy as np
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 
 from ..core.types import UtteranceState
+from ..executor import NodeExecutor
 
 
 def isolate() -> None:
@@ -100,14 +100,15 @@ class SpeechClient(Node):
         self.create_subscription(AudioChunk, 'audio', self._on_audio, deep)
         self.create_subscription(UtteranceEvent, 'utterance_events', self._on_event, deep)
         self.create_subscription(SynthesisStats, 'synthesis_stats', self._on_stats, deep)
-        self._executor = SingleThreadedExecutor()
+        self._executor = NodeExecutor()
         self._executor.add_node(self)
-        self._thread = threading.Thread(target=self._executor.spin, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._executor.spin_until_stopped, name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        self._executor.shutdown()
+        self._executor.stop()
         self._thread.join()
+        self._executor.shutdown()
         self.destroy_node()
 
     def wait_for(self, condition: Callable[[], object], timeout: float, what: str):

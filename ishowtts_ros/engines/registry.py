@@ -14,6 +14,8 @@ from ..core.voices import VoiceRegistry
 ENGINES = {
     'espeak': ('espeak', 'EspeakEngine', 'EspeakConfig'),
     'tone': ('tone', 'ToneEngine', 'ToneConfig'),
+    'f5': ('f5.engine', 'F5Engine', 'F5Config'),
+    'f5_upstream': ('f5_upstream', 'F5UpstreamEngine', 'F5UpstreamConfig'),
 }
 
 
@@ -42,4 +44,5 @@ def create(name: str, options: Mapping[str, Any] | None = None, voices: VoiceReg
         raise SpeechError(
             ErrorCode.INVALID_PARAMETER,
             f"engine '{name}' has no option {sorted(unknown)}; it has: {', '.join(sorted(fields)) or 'none'}")
-    return getattr(module, engine_class)(config_type(**(options or {})), voices or VoiceRegistry())
+    registry = VoiceRegistry() if voices is None else voices    # an empty registry is filled later
+    return getattr(module, engine_class)(config_type(**(options or {})), registry)

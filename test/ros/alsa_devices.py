@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes.util
 import os
 from pathlib import Path
-import random
 import subprocess
 import sys
 import time
@@ -25,7 +24,6 @@ from rclpy.executors import SingleThreadedExecutor
 RECORDER = Path(__file__).with_name('alsa_recorder.py')
 ALSA_DEFAULTS = '/usr/share/alsa/alsa.conf'    # PortAudio does not start without
 FORMATS = ('22050x1', '24000x1', '24000x2', '48000x1')
-DOMAIN_ID = random.SystemRandom().randrange(1, 100)    # one for the test run, away from robots and other runs
 TIMEOUT = 20.0                                         # s to wait for what must happen
 
 has_portaudio = bool(ctypes.util.find_library('portaudio') and Path(ALSA_DEFAULTS).exists())
@@ -94,7 +92,7 @@ class PlayerClient:
         self.diagnostics: dict[str, str] = {}      # the latest values
         self.level, self.message = b'', ''         # the latest level and message
         self._context = Context()
-        rclpy.init(context=self._context, domain_id=DOMAIN_ID)
+        rclpy.init(context=self._context)     # in the run's domain, see conftest.py
         self._node = rclpy.create_node('client', namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
@@ -180,16 +178,6 @@ class PlayerClient:
                 self.diagnostics = {entry.key: entry.value for entry in status.values}
 
 
-@pytest.fixture(scope='session')
-def private_network():
-    """Keeps this run's DDS on this machine and in a domain of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', str(DOMAIN_ID))
-        patch.setenv('ROS_LOCALHOST_ONLY', '1')
-        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        yield
-
-
 @pytest.fixture
 def sound_card(tmp_path):
     card = SoundCard(tmp_path)
@@ -199,7 +187,7 @@ def sound_card(tmp_path):
 
 
 @pytest.fixture
-def start_player(tmp_path, private_network):
+def start_player(tmp_path):
     """Starts players: start_player(parameter=value, ...); `environment` adds to theirs."""
     players = []
 
@@ -214,7 +202,7 @@ def start_player(tmp_path, private_network):
 
 
 @pytest.fixture(scope='module')
-def shared_player(tmp_path_factory, private_network):
+def shared_player(tmp_path_factory):
     """A sound card and a player on it, for tests that leave both as they were."""
     card = SoundCard(tmp_path_factory.mktemp('shared'))
     card.plug_in()

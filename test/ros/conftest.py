@@ -49,3 +49,23 @@ def speaking_node(start_node, client):
         client.wait_until_active(node)
         return node
     return start
+
+
+@pytest.fixture(scope='module')
+def shared_espeak(tmp_path_factory):
+    """A client of an espeak node that the tests of a module share, for tests that leave it as it was."""
+    node = NodeProcess('tts_node', output=tmp_path_factory.mktemp('espeak') / 'node.log')
+    client = SpeechClient('shared_client')
+    try:
+        client.wait_until_active(node)
+        yield client
+    finally:
+        client.close()
+        node.stop()
+
+
+@pytest.fixture
+def espeak(shared_espeak):
+    """shared_espeak, as if nothing had been said yet."""
+    shared_espeak.recordings.clear()
+    return shared_espeak

@@ -41,6 +41,17 @@ def test_defaults_in_the_table_are_those_of_the_code(dataclass, prefix):
         assert parameters.TABLE[prefix + name].default == value
 
 
+@pytest.mark.parametrize('module, config, prefix', [('f5.config', 'F5Config', 'f5.'),
+                                                    ('f5_upstream', 'F5UpstreamConfig', 'f5_upstream.')])
+def test_the_table_has_every_option_of_the_f5_engines_at_its_default(module, config, prefix):
+    pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
+    import importlib
+    options = getattr(importlib.import_module(f'ishowtts_ros.engines.{module}'), config)().__dict__
+    table = {name[len(prefix):]: parameter.default for name, parameter in parameters.TABLE.items()
+             if name.startswith(prefix)}
+    assert table == {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+
 def test_every_tone_parameter_is_an_option_of_the_engine():
     for name in parameters.TABLE:
         assert not name.startswith('tone.') or name.split('.')[1] in tone.ToneConfig.__dataclass_fields__

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from alsa_devices import needs_portaudio, playing, private_network, shared_player, sound_card, start_player  # noqa: F401
+from alsa_devices import needs_portaudio, playing, shared_player, sound_card, start_player  # noqa: F401
 from diagnostic_msgs.msg import DiagnosticStatus
 from ishowtts.msg import UtteranceEvent
 import numpy as np

@@ -15,12 +15,11 @@ SENTENCES = (
     'We are waiting for the doctor.', 'All systems are working again.')
 
 
-def test_at_least_18_of_20_sentences_are_recognised_from_the_audio_topic(speaking_node, client):
-    speaking_node()
+def test_at_least_18_of_20_sentences_are_recognised_from_the_audio_topic(espeak):
     recogniser = SentenceRecogniser(SENTENCES)
     heard = {}
     for number, sentence in enumerate(SENTENCES):
-        recording = client.speak(id=str(number), text=sentence)
+        recording = espeak.speak(id=str(number), text=sentence)
         heard[sentence] = recogniser.recognise(recording.samples, recording.sample_rate)
     right = [sentence for sentence in SENTENCES if heard[sentence] == words(sentence)]
     print(f'{len(right)} of {len(SENTENCES)} recognised')

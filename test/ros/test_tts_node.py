@@ -38,10 +38,9 @@ def diagnostics(client, name, condition):
     return status
 
 
-def test_text_becomes_audio_events_and_statistics(speaking_node, client):
-    speaking_node()
-    client.say('Hello, I am a robot.')
-    recording = client.wait_for(client.ended, 30, 'end of the speech')
+def test_text_becomes_audio_events_and_statistics(espeak):
+    espeak.say('Hello, I am a robot.')
+    recording = espeak.wait_for(espeak.ended, 30, 'end of the speech')
     assert recording.states == [QUEUED, STARTED, FINISHED]
     assert [c.sequence for c in recording.chunks] == list(range(len(recording.chunks)))
     assert [c.last for c in recording.chunks] == [False] * (len(recording.chunks) - 1) + [True]
@@ -53,10 +52,9 @@ def test_text_becomes_audio_events_and_statistics(speaking_node, client):
     assert stats.real_time_factor == pytest.approx(stats.synthesis_time / stats.audio_duration, rel=1e-3)
 
 
-def test_a_request_chooses_voice_speed_and_id(speaking_node, client):
-    speaking_node()
-    normal = client.speak(id='n', text='one two three four')
-    special = client.speak(id='s', text='one two three four', voice='de+f2', speed=2.0)
+def test_a_request_chooses_voice_speed_and_id(espeak):
+    normal = espeak.speak(id='n', text='one two three four')
+    special = espeak.speak(id='s', text='one two three four', voice='de+f2', speed=2.0)
     assert special.stats.voice == 'de+f2' and special.stats.audio_duration < 0.8 * normal.stats.audio_duration
 
 
@@ -71,27 +69,21 @@ def test_a_request_chooses_voice_speed_and_id(speaking_node, client):
     ({'speed': 100.0}, ErrorCode.INVALID_PARAMETER, '0.25 to 4.0'),
     ({'policy': 7}, ErrorCode.INVALID_PARAMETER, 'INTERRUPT'),
 ])
-def test_a_bad_request_is_rejected_with_its_cure_and_the_next_good_one_spoken(fields, code, says, shared_node, client):
-    rejected = client.speak(**{'id': 'bad', 'text': 'word', **fields})
+def test_a_bad_request_is_rejected_with_its_cure_and_the_next_good_one_spoken(fields, code, says, espeak):
+    rejected = espeak.speak(**{'id': 'bad', 'text': 'word', **fields})
     assert rejected.states == [REJECTED] and not rejected.chunks
     assert rejected.code == code and says in rejected.reason
-    assert client.speak(id='good', text='Good.').states[-1] is FINISHED
+    assert espeak.speak(id='good', text='Good.').states[-1] is FINISHED
 
 
-@pytest.fixture
-def shared_node(speaking_node):
-    return speaking_node()
-
-
-def test_invalid_utf8_on_the_wire_is_rejected(speaking_node, client):
+def test_invalid_utf8_on_the_wire_is_rejected(espeak):
     from rclpy.serialization import serialize_message
-    speaking_node()
     # A lone surrogate as a UTF-16 program would send it: ED A0 BD in place of three letters.
     raw = bytes(serialize_message(SpeechRequest(id='bad', text='abcXYZdef'))).replace(b'XYZ', b'\xed\xa0\xbd')
-    client._speech.publish(raw)
-    rejected = client.wait_for(lambda: client.ended('bad'), 30, 'rejection')
+    espeak._speech.publish(raw)
+    rejected = espeak.wait_for(lambda: espeak.ended('bad'), 30, 'rejection')
     assert rejected.states == [REJECTED] and rejected.code == ErrorCode.INVALID_TEXT and 'UTF-8' in rejected.reason
-    assert client.speak(id='good', text='Good.').states[-1] is FINISHED
+    assert espeak.speak(id='good', text='Good.').states[-1] is FINISHED
 
 
 def test_set_voice_changes_both_or_nothing(speaking_node, client):
@@ -263,7 +255,7 @@ def test_a_burst_of_requests_loses_none(speaking_node, client):
     speaking_node(engine='tone', queue_depth=1000)
     for number in range(300):
         client.request(id=str(number), text='x')
-    client.wait_for(lambda: sum(r.ended for r in client.recordings.values()) == 300, 60, 'end of 300 utterances')
+    client.wait_for(lambda: sum(r.ended for r in list(client.recordings.values())) == 300, 60, 'end of 300 utterances')
     assert all(r.states == [QUEUED, STARTED, FINISHED] for r in client.recordings.values())
     assert all(np.array_equal(r.samples, client.recordings['0'].samples) for r in client.recordings.values())
 

@@ -19,6 +19,8 @@ def test_say_writes_a_wav_file_and_tells_how_it_went(tmp_path, capsys):
     (['say', ' '], 'at least one word'),
     (['say', 'Hi', '--voice', 'en-uss'], 'en-us'),
     (['say', 'Hi', '-o', '/nowhere/x.wav'], '/nowhere/x.wav'),
+    (['say', 'Hi', '--speed', '99'], '0.25 to 4.0'),
+    (['say', 'Hi', '--nfe-step', '999'], '1 to 128'),
     (['say', 'Hi', '--option', 'colour=red'], 'data_path'),
     (['say', 'Hi', '--voices-file', '/nowhere.yaml'], '/nowhere.yaml'),
 ])

@@ -1,0 +1,257 @@
+"""The flow-matching solver: noise -> mel, one Euler step after another.
+
+Knows nothing of text, audio files or voices: it is given token ids, a prompt mel and a number of frames.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+import math
+from typing import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ...core.engine import Progress
+from ...core.types import ErrorCode, SpeechError
+from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload
+from .config import FRAME_RATE, F5Config
+from .model import Conditioning, DiT, Parts, Prompt, block, embed, project
+
+# Empirically pruned step sampling (EPSS): times in 1/32, by nfe_step (upstream model/utils.py get_epss_timesteps)
+_EPSS = {
+    5: (0, 2, 4, 8, 16, 32),
+    6: (0, 2, 4, 6, 8, 16, 32),
+    7: (0, 2, 4, 6, 8, 16, 24, 32),
+    10: (0, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32),
+    12: (0, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32),
+    16: (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32),
+}
+_MAX_FRAMES = 65_536            # upstream CFM.sample's max_duration
+_MAX_SCHEDULES = 8              # AdaLN tables kept; 1 to 9 MB each
+_NO_GUIDANCE = 1e-5             # below, upstream runs the conditional pass alone
+
+
+class Canceled(Exception):
+    """`canceled()` became true between two steps."""
+
+
+@dataclass
+class SampleRequest:
+    """One piece of speech to sample."""
+
+    prompt_mel: Tensor              # [ref_frames, 100] fp32 log mel of the reference, any device
+    tokens: Tensor                  # [n_tokens] int64 vocabulary ids of transcript + text, any device
+    frames: int                     # mel frames in all, prompt included
+    seed: int | None = None         # of the noise; None = a new one
+    noise: Tensor | None = None     # [total_frames, 100] fp32, instead of seeded noise
+
+    @property
+    def total_frames(self) -> int:
+        """`frames`, but more than the prompt and the tokens have, as upstream's CFM.sample makes it."""
+        return min(max(self.frames, len(self.tokens) + 1, len(self.prompt_mel) + 1), _MAX_FRAMES)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A time schedule with everything that depends on it alone."""
+
+    steps: list[Tensor]         # [] fp32 each: dt
+    blocks: Tensor              # [nfe_step, depth, 6, dim] AdaLN tables
+    final: Tensor               # [nfe_step, 2, dim]
+
+
+def time_schedule(nfe_step: int, sway_sampling_coef: float) -> Tensor:
+    """[nfe_step + 1] fp64 times from 0 to 1: pruned (EPSS) where a table exists, else uniform; then sway sampling.
+
+    :param sway_sampling_coef: F5-TTS eq. 7; -1 puts more steps near the noise, 0 changes nothing
+    :raises SpeechError: INVALID_PARAMETER for less than one step
+    """
+    if nfe_step < 1:
+        raise SpeechError(ErrorCode.INVALID_PARAMETER, f'nfe_step is {nfe_step}; it takes 1 or more (7 is usual)')
+    if nfe_step in _EPSS:
+        times = torch.tensor(_EPSS[nfe_step], dtype=torch.float64) / 32
+    else:
+        times = torch.linspace(0, 1, nfe_step + 1, dtype=torch.float64)
+    return times + sway_sampling_coef * (torch.cos(math.pi / 2 * times) - 1 + times)
+
+
+class Sampler:
+    """Samples mels with one DiT. One thread at a time."""
+
+    def __init__(self, model: DiT, config: F5Config):
+        self.model = model
+        self._config = config
+        self._counters = Counters()
+        self._schedules: OrderedDict[tuple[int, float], Schedule] = OrderedDict()
+        self._upload = Upload(model.device)
+        self._graphs = None
+        if config.cuda_graphs and model.device.type == 'cuda':
+            self._graphs = StepGraphs(config.graph_memory_limit, self._counters)
+        compiler = Compiler(config.compile, config.compile_dynamic, self._counters)
+        self._parts = Parts(compiler(embed, 1, 1, 2, 1), compiler(block, 1, None, 0, 0, 3), compiler(project, 1))
+        static = self._graphs is not None or config.compile != 'none' and not config.compile_dynamic
+        self._padded = config.padding == 'on' or config.padding == 'auto' and static
+
+    @torch.no_grad()
+    def sample(self, requests: Sequence[SampleRequest], *, nfe_step: int, cfg_strength: float,
+               sway_sampling_coef: float, canceled: Callable[[], bool] = lambda: False) -> list[Tensor]:
+        """Speech mels, one per request: [total_frames - ref_frames, 100] fp32 on the model's device.
+
+        The results do not depend on which other requests are in the batch, nor on padding.
+        Upstream's infer_process also gives the vocoder the last frame of the prompt (its mel has one frame more
+        than samples // hop_length); put `prompt_mel[-1:]` in front to have the same waveform.
+
+        :raises Canceled: `canceled()` was true before a step
+        :raises SpeechError: NON_FINITE_AUDIO; OUT_OF_MEMORY, once graphs and caches have been released;
+            INVALID_PARAMETER for requests that make no sense
+        """
+        for request in requests:
+            self._check(request)
+        try:
+            return self._sample(requests, self._schedule(nfe_step, sway_sampling_coef), cfg_strength, canceled)
+        except torch.OutOfMemoryError:
+            longest = max(request.total_frames for request in requests) / FRAME_RATE
+            message = (f'out of GPU memory while sampling {len(requests)} x {longest:.1f} s; use shorter texts, or '
+                       'lower f5.max_batch or f5.graph_memory_limit')
+            # the traceback's frames hold the tensors that did not fit
+            failure = SpeechError(ErrorCode.OUT_OF_MEMORY, message).with_traceback(None)
+        self.release()
+        raise failure
+
+    def _sample(self, requests: Sequence[SampleRequest], schedule: Schedule, cfg_strength: float,
+                canceled: Callable[[], bool]) -> list[Tensor]:
+        lengths = [request.total_frames for request in requests]
+        frames, bucketed = self._length(max(lengths))
+        guided = cfg_strength >= _NO_GUIDANCE
+        prompts = [Prompt(self._upload(request.prompt_mel, torch.float32), self._upload(request.tokens), length)
+                   for request, length in zip(requests, lengths)]
+        mel = torch.zeros(len(requests), frames, self.model.arch.mel_dim, device=self.model.device)
+        noises = [self._noise(request) for request in requests]
+        self._upload.wait()
+        for row, noise, length in zip(mel, noises, lengths):
+            row[:length] = noise
+        condition = self.model.condition(prompts, frames, guided, masked=bucketed or len(requests) > 1)
+        guidance = torch.tensor(cfg_strength, dtype=torch.float32, device=self.model.device)
+        solve = self._replay if self._graphs is not None and bucketed else self._issue
+        mel = solve(mel, guidance, condition, schedule, canceled)
+        if not torch.isfinite(mel).all():
+            raise SpeechError(ErrorCode.NON_FINITE_AUDIO,
+                              'the model produced NaN or infinite values; set f5.dtype to float32 or bfloat16, and '
+                              'check that the checkpoint is intact')
+        return [row[len(prompt.mel):length].clone() for row, prompt, length in zip(mel, prompts, lengths)]
+
+    def _issue(self, mel: Tensor, guidance: Tensor, condition: Conditioning, schedule: Schedule,
+               canceled: Callable[[], bool]) -> Tensor:
+        """Run the steps kernel by kernel (or compiled region by region)."""
+        pace = Pace(self.model.device)
+        for step, blocks, final in zip(schedule.steps, schedule.blocks, schedule.final):
+            if canceled():
+                raise Canceled
+            mel = self._step(mel, step, blocks, final, guidance, *condition.tensors())
+            self._counters.eager_steps += 1
+            pace.step_launched()
+        return mel
+
+    def _replay(self, mel: Tensor, guidance: Tensor, condition: Conditioning, schedule: Schedule,
+                canceled: Callable[[], bool]) -> Tensor:
+        """Run the steps from the CUDA graph of this shape."""
+        first = (schedule.steps[0], schedule.blocks[0], schedule.final[0])
+        inputs = (mel, *first, guidance, *condition.tensors())
+        graph = self._graphs.get(self._step, inputs)
+        graph.set(0, inputs)
+        pace = Pace(self.model.device)
+        for step in zip(schedule.steps, schedule.blocks, schedule.final):
+            if canceled():
+                raise Canceled
+            graph.set(1, step)
+            graph.replay()
+            self._counters.graph_replays += 1
+            pace.step_launched()
+        return graph.state
+
+    def _step(self, mel: Tensor, step: Tensor, blocks: Tensor, final: Tensor, guidance: Tensor,
+              *condition: Tensor | None) -> Tensor:
+        """One Euler step of mel [b, n, 100] fp32, with classifier-free guidance if there are rows for it."""
+        constants = Conditioning(*condition)
+        velocity = self.model.velocity(mel, blocks, final, constants, self._parts).float()
+        if len(velocity) > len(mel):
+            conditional, unconditional = velocity.chunk(2)
+            velocity = conditional + (conditional - unconditional) * guidance
+        if constants.valid is not None:         # padding starts at zero and stays zero
+            velocity = velocity * constants.valid[:len(mel)]
+        return torch.addcmul(mel, velocity, step)
+
+    def _schedule(self, nfe_step: int, sway_sampling_coef: float) -> Schedule:
+        key = (nfe_step, sway_sampling_coef)
+        if key not in self._schedules:
+            times = time_schedule(nfe_step, sway_sampling_coef)
+            steps = times.diff().float().to(self.model.device)
+            self._schedules[key] = Schedule(list(steps), *self.model.modulations(times[:-1]))
+            if len(self._schedules) > _MAX_SCHEDULES:
+                self._schedules.popitem(last=False)
+        self._schedules.move_to_end(key)
+        return self._schedules[key]
+
+    def _length(self, frames: int) -> tuple[int, bool]:
+        """Frames to compute and whether that is a bucket; longer than all buckets runs at its own length."""
+        if self._padded:
+            for bucket in self._config.bucket_frames:
+                if frames <= bucket:
+                    return bucket, True
+        return frames, False
+
+    def _noise(self, request: SampleRequest) -> Tensor:
+        """[total_frames, 100]: the noise that upstream draws with the same seed on the same kind of device."""
+        if request.noise is not None:
+            return self._upload(request.noise, torch.float32)
+        generator = torch.Generator(self.model.device)
+        generator.manual_seed(request.seed) if request.seed is not None else generator.seed()
+        return torch.randn(request.total_frames, self.model.arch.mel_dim, generator=generator,
+                           device=self.model.device)
+
+    def _check(self, request: SampleRequest) -> None:
+        mel_dim = self.model.arch.mel_dim
+        total = (request.total_frames, mel_dim)
+        if request.prompt_mel.ndim != 2 or request.prompt_mel.shape[1] != mel_dim:
+            raise SpeechError(ErrorCode.INVALID_PARAMETER,
+                              f'prompt_mel is {tuple(request.prompt_mel.shape)}; it must be (frames, {mel_dim})')
+        if request.noise is not None and request.noise.shape != total:
+            raise SpeechError(ErrorCode.INVALID_PARAMETER, f'noise is {tuple(request.noise.shape)}; it must be {total}')
+        if len(request.prompt_mel) >= _MAX_FRAMES or len(request.tokens) >= _MAX_FRAMES:
+            raise SpeechError(ErrorCode.TEXT_TOO_LONG, f'a request may have up to {_MAX_FRAMES} frames')
+
+    def warmup(self, progress: Progress) -> None:
+        """Compile and capture for every batch size and bucket with guidance, so that no utterance has to.
+
+        :raises SpeechError: LOAD_FAILED when compilation is asked for and does not work
+        """
+        buckets = self._config.bucket_frames if self._padded else self._config.bucket_frames[:1] or (384,)
+        shapes = [(batch, frames) for frames in buckets for batch in range(1, self._config.max_batch + 1)]
+        for index, (batch, frames) in enumerate(shapes):
+            progress(index / len(shapes), f'warming up {batch} x {frames / FRAME_RATE:.1f} s')
+            device = self.model.device
+            request = SampleRequest(torch.zeros(8, self.model.arch.mel_dim, device=device),
+                                    torch.zeros(8, dtype=torch.int64, device=device), frames)
+            self.sample([request] * batch, nfe_step=1, cfg_strength=2.0, sway_sampling_coef=0.0)
+        progress(1.0, 'warm')
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """compiled_frames, compiled_calls, graph_captures, graph_replays, eager_steps since the sampler was made."""
+        return self._counters.as_dict()
+
+    def release(self) -> None:
+        """Give captured graphs and cached tables back; the next utterance makes what it needs again."""
+        if self._graphs is not None:
+            self._graphs.clear()
+        self._schedules.clear()
+        if self.model.device.type == 'cuda':
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Release everything, the model included."""
+        self.release()
+        self.model = None
+

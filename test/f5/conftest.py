@@ -1,0 +1,40 @@
+"""What the f5 tests share. Importing f5_tts takes about 20 s: it is done once, by the tests that compare with it."""
+
+import numpy as np
+import pytest
+
+TRANSCRIPT = 'The quick brown fox jumps over the lazy dog.'
+
+
+@pytest.fixture(scope='session')
+def upstream():
+    """f5-tts's inference module: chunk_text, preprocess_ref_audio_text, infer_batch_process, ..."""
+    return pytest.importorskip('f5_tts.infer.utils_infer')
+
+
+@pytest.fixture(scope='session')
+def upstream_text():
+    """f5-tts's text functions: convert_char_to_pinyin, list_str_to_idx, get_tokenizer."""
+    return pytest.importorskip('f5_tts.model.utils')
+
+
+@pytest.fixture(scope='session')
+def tiny(tmp_path_factory):
+    """A tiny F5-TTS and Vocos in the published file formats."""
+    pytest.importorskip('torch')
+    import tiny_checkpoint
+
+    return tiny_checkpoint.write(tmp_path_factory.mktemp('tiny'))
+
+
+@pytest.fixture(scope='session')
+def voice(tmp_path_factory):
+    """A voice whose recording is 3 s of noise in syllables, quieter than f5-tts's target level."""
+    soundfile = pytest.importorskip('soundfile')
+    from ishowtts_ros.core.voices import Voice
+
+    time = np.arange(3 * 24_000) / 24_000
+    syllables = 0.06 * np.random.default_rng(0).standard_normal(len(time)) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * time))
+    path = tmp_path_factory.mktemp('voice') / 'anna.wav'
+    soundfile.write(path, syllables, 24_000, subtype='PCM_16')
+    return Voice('anna', path, TRANSCRIPT, 'en')

@@ -1,0 +1,226 @@
+"""Every acceleration gives the same mel as plain execution, and counters prove that it ran."""
+
+from __future__ import annotations
+
+import gc
+import random
+
+import pytest
+
+torch = pytest.importorskip('torch')
+
+from ishowtts_ros.engines.f5 import acceleration
+from ishowtts_ros.engines.f5.acceleration import Counters, StepGraphs
+from ishowtts_ros.engines.f5.config import F5Config
+from ishowtts_ros.engines.f5.model import DiT
+from ishowtts_ros.engines.f5.sampler import Canceled, Sampler
+from ishowtts_ros.engines.f5 import weights
+from reference import SMALL, VOCAB_SIZE, Case, cosine, our_sampler, relative_error
+
+SOLVER = {'nfe_step': 2, 'cfg_strength': 2.0, 'sway_sampling_coef': -1.0}
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+
+
+def quiet(fraction: float, what: str) -> None:
+    pass
+
+
+def plain(case: Case) -> torch.Tensor:
+    mel, = our_sampler().sample([case.request], **SOLVER)
+    return mel
+
+
+@pytest.fixture(scope='module')
+def compiled() -> Sampler:
+    """A warmed sampler with dynamic compilation, for single requests and pairs."""
+    sampler = our_sampler(compile='default', max_batch=2)
+    sampler.warmup(quiet)
+    return sampler
+
+
+def test_compiled_code_runs_and_is_the_same(compiled):
+    """Every part of every step runs compiled: embed, each block, project."""
+    case = Case(130, 50, 20)
+    expected = plain(case)
+    before = compiled.counters
+    mel, = compiled.sample([case.request], **SOLVER)
+    assert relative_error(mel, expected) <= 1e-4
+    assert before['compiled_frames'] >= 3
+    assert compiled.counters['compiled_calls'] - before['compiled_calls'] == 2 * (SMALL.depth + 2)
+
+
+def test_a_new_length_never_recompiles(compiled):
+    """200 random lengths after warm-up, alone and in pairs: no new compiled frame, and all steps ran compiled."""
+    before = compiled.counters
+    lengths = random.Random(0)
+    steps = 0
+    for index in range(200):
+        batch = [Case(lengths.randint(2, 400), lengths.randint(1, 60), lengths.randint(1, 50), seed=index)
+                 for _ in range(1 + index % 2)]
+        compiled.sample([case.request for case in batch], nfe_step=1, cfg_strength=2.0, sway_sampling_coef=-1.0)
+        steps += 1
+    after = compiled.counters
+    assert after['compiled_frames'] == before['compiled_frames']
+    assert after['compiled_calls'] - before['compiled_calls'] == steps * (SMALL.depth + 2)
+
+
+def test_compiled_batch_is_the_same(compiled):
+    cases = [Case(130, 50, 20), Case(300, 20, 40)]
+    for mel, case in zip(compiled.sample([case.request for case in cases], **SOLVER), cases):
+        assert relative_error(mel, plain(case)) <= 1e-4
+
+
+def test_one_compilation_per_bucket():
+    """Without dynamic shapes each bucket is compiled at warm-up, and no length compiles anything more."""
+    sampler = our_sampler(compile='default', compile_dynamic=False, buckets=(1.0, 2.0))
+    sampler.warmup(quiet)
+    before = sampler.counters
+    for case in (Case(20, 10, 5), Case(60, 10, 5), Case(120, 30, 15)):
+        mel, = sampler.sample([case.request], **SOLVER)
+        assert relative_error(mel, plain(case)) <= 1e-4
+    after = sampler.counters
+    assert before['compiled_frames'] == 2 * 3 and after['compiled_frames'] == before['compiled_frames']
+    assert after['compiled_calls'] - before['compiled_calls'] == 3 * 2 * (SMALL.depth + 2)
+
+
+@pytest.mark.parametrize('mode', ['reduce-overhead', 'max-autotune'])
+def test_other_modes(mode):
+    case = Case(130, 50, 20)
+    sampler = our_sampler(compile=mode)
+    mel, = sampler.sample([case.request], **SOLVER)
+    assert relative_error(mel, plain(case)) <= 1e-4
+    assert sampler.counters['compiled_frames'] == 3
+    assert sampler.counters['compiled_calls'] == 2 * (SMALL.depth + 2)
+
+
+def test_switched_off_means_off():
+    """With everything off, nothing compiled and nothing captured runs, on whatever device."""
+    sampler = our_sampler(compile='none', cuda_graphs=False)
+    sampler.sample([Case(50).request], **SOLVER)
+    assert sampler.counters == {'compiled_frames': 0, 'compiled_calls': 0, 'graph_captures': 0, 'graph_replays': 0,
+                                'eager_steps': 2}
+
+
+@pytest.mark.parametrize('options, length, padded', [
+    ({}, 100, False),                                                   # a CPU without static compilation needs none
+    ({'padding': 'on'}, 100, True),
+    ({'padding': 'on'}, 5000, False),                                   # longer than all buckets
+    ({'padding': 'off', 'compile': 'default', 'compile_dynamic': False}, 100, False),
+    ({'compile': 'default', 'compile_dynamic': False}, 100, True),
+    ({'compile': 'default'}, 100, False),
+])
+def test_where_padding_happens(options, length, padded):
+    frames, bucketed = our_sampler(cuda_graphs=False, **options)._length(length)
+    assert bucketed == padded and frames == (384 if padded else length)
+
+
+class FakeGraph:
+    """Stands for a captured graph, so that the bookkeeping can be tested without a GPU."""
+
+    def __init__(self, step, inputs):
+        self.shape = inputs[0].shape
+
+
+def test_graphs_are_bounded_and_the_least_recently_used_goes_first(monkeypatch):
+    """Memory held by graphs stays under the limit; a graph in use is never the one dropped."""
+    counters = Counters()
+    graphs = StepGraphs(memory_limit=3.0, counters=counters)
+
+    def capture(step, inputs):
+        counters.graph_captures += 1
+        return FakeGraph(step, inputs), 2**30
+
+    monkeypatch.setattr(graphs, '_capture', capture)
+    a, b, c, d = ([torch.zeros(1, frames)] for frames in (10, 20, 30, 40))
+    first = graphs.get(None, a)
+    graphs.get(None, b), graphs.get(None, c)
+    assert graphs.get(None, a) is first and counters.graph_captures == 3
+    graphs.get(None, d)                                 # b is the oldest now
+    assert graphs.bytes == 3 * 2**30 and counters.graph_captures == 4
+    assert graphs.get(None, a) is first and counters.graph_captures == 4
+    graphs.get(None, b)
+    assert counters.graph_captures == 5
+    graphs.clear()
+    assert graphs.bytes == 0
+
+
+def test_a_graph_larger_than_the_limit_still_serves(monkeypatch):
+    graphs = StepGraphs(memory_limit=0.5, counters=Counters())
+    monkeypatch.setattr(graphs, '_capture', lambda step, inputs: (FakeGraph(step, inputs), 2**30))
+    assert graphs.get(None, [torch.zeros(3)]) is graphs.get(None, [torch.zeros(3)])
+
+
+@pytest.mark.parametrize('flags, native', [
+    ('flags : fpu avx2 fma', False), ('flags : avx512f avx512_bf16', True), ('flags : amx_tile amx_bf16', True),
+    ('Features : fp asimd bf16 i8mm', True)])
+def test_bf16_only_where_the_cpu_has_it(monkeypatch, flags, native):
+    monkeypatch.setattr(acceleration.Path, 'read_text', lambda *args, **kwargs: flags)
+    assert acceleration.has_bf16_instructions() is native
+    expected = torch.bfloat16 if native else torch.float32
+    assert acceleration.resolve_dtype('auto', torch.device('cpu')) is expected
+
+
+# what only a GPU can show
+
+
+def cuda_sampler(dtype: torch.dtype = torch.float32, **options) -> Sampler:
+    fused = weights.fuse(weights.random_weights(SMALL, VOCAB_SIZE), SMALL)
+    model = DiT.from_fused(fused, SMALL, VOCAB_SIZE, torch.device('cuda'), dtype)
+    return Sampler(model, F5Config(**options))
+
+
+def noisy(case: Case):
+    """The request with noise drawn on the CPU, so that both devices see the same."""
+    request = case.request
+    request.noise = torch.randn(request.total_frames, 100, generator=torch.Generator().manual_seed(case.seed))
+    return request
+
+
+@needs_cuda
+@pytest.mark.parametrize('mode', ['none', 'default'])
+def test_graphs_replay_and_are_the_same(mode):
+    """Every step is a replay, also of lengths never seen before, and the mel is that of the CPU."""
+    sampler = cuda_sampler(compile=mode)
+    sampler.warmup(quiet)
+    before = sampler.counters
+    for case in (Case(20, 10, 5), Case(130, 50, 20), Case(700, 20, 60)):
+        mel, = sampler.sample([noisy(case)], **SOLVER)
+        expected, = our_sampler().sample([noisy(case)], **SOLVER)
+        assert relative_error(mel.cpu(), expected) <= 1e-3      # TF32 is off, but sums run in another order
+    after = sampler.counters
+    assert after['graph_replays'] - before['graph_replays'] == 3 * SOLVER['nfe_step']
+    assert after['graph_captures'] == before['graph_captures'] == len(F5Config().bucket_frames)
+    assert after['compiled_frames'] == before['compiled_frames']
+
+
+@needs_cuda
+def test_graphs_in_half_precision():
+    case = Case(130, 50, 20)
+    expected, = our_sampler().sample([noisy(case)], **SOLVER)
+    mel, = cuda_sampler(torch.float16).sample([noisy(case)], **SOLVER)
+    assert cosine(mel.cpu(), expected) >= 0.999
+
+
+@needs_cuda
+def test_a_canceled_replay_leaves_nothing_behind():
+    case = Case(130, 50, 20)
+    sampler = cuda_sampler()
+    expected, = sampler.sample([noisy(case)], **SOLVER)
+    asked = iter([False, True])
+    with pytest.raises(Canceled):
+        sampler.sample([noisy(case)], **SOLVER, canceled=lambda: next(asked))
+    mel, = sampler.sample([noisy(case)], **SOLVER)
+    assert torch.equal(mel, expected)
+
+
+@needs_cuda
+def test_closing_gives_the_gpu_memory_back():
+    cuda_sampler().warmup(quiet)            # libraries keep their own workspaces from here on
+    gc.collect(), torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    sampler = cuda_sampler()
+    sampler.warmup(quiet)
+    assert torch.cuda.memory_allocated() > before
+    sampler.close()
+    gc.collect(), torch.cuda.empty_cache()
+    assert torch.cuda.memory_allocated() <= before
