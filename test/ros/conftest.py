@@ -53,9 +53,14 @@ def speaking_node(start_node, client):
 
 @pytest.fixture(scope='module')
 def shared_espeak(tmp_path_factory):
-    """A client of an espeak node that the tests of a module share, for tests that leave it as it was."""
-    node = NodeProcess('tts_node', output=tmp_path_factory.mktemp('espeak') / 'node.log')
-    client = SpeechClient('shared_client')
+    """A client of an espeak node that the tests of a module share, for tests that leave it as it was.
+
+    It lives beside the nodes of other tests, so it has a namespace of its own.
+    """
+    node = NodeProcess('tts_node', {'pacing': 'burst'},
+                       ('-r', '__ns:=/shared', '-r', '/diagnostics:=/shared/diagnostics'),
+                       output=tmp_path_factory.mktemp('espeak') / 'node.log')
+    client = SpeechClient('shared_client', namespace='/shared')
     try:
         client.wait_until_active(node)
         yield client
