@@ -23,7 +23,7 @@ setup(
                'pypinyin', 'rjieba', 'soundfile'],
         'upstream': ['torch>=2.5', 'torchaudio>=2.5', 'f5-tts>=1.1', 'vocos>=0.1'],
         'player': ['sounddevice>=0.4.6'],
-        'test': ['hypothesis>=6', 'pytest>=7', 'pytest-timeout', 'pocketsphinx>=5'],
+        'test': ['hypothesis', 'pocketsphinx>=5', 'pytest>=7', 'pytest-timeout'],
         'bench': ['matplotlib'],
     },
     entry_points={'console_scripts': ['ishowtts = ishowtts_ros.cli:main']},

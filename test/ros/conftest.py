@@ -1,11 +1,17 @@
 """Every run has a ROS domain of its own, on loopback; nodes are real processes."""
 
+import warnings
+
 import pytest
 
-rclpy = pytest.importorskip('rclpy', reason='no ROS here; `make test` installs it')
-pytest.importorskip('ishowtts', reason='the interfaces are not built; `make test` builds them')
+try:
+    import ishowtts     # noqa: F401
+    import rclpy
 
-from ishowtts_ros.bench.ros_client import isolate, NodeProcess, SpeechClient  # noqa: E402
+    from ishowtts_ros.bench.ros_client import isolate, NodeProcess, SpeechClient
+except ImportError as error:
+    collect_ignore_glob = ['test_*.py']
+    warnings.warn(f'test/ros is left out: {error}; `make test` installs ROS and builds the interfaces')
 
 
 @pytest.fixture(scope='session', autouse=True)

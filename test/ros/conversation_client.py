@@ -29,7 +29,8 @@ def main(name: str, count: int) -> None:
     publisher = node.create_publisher(SpeechRequest, 'speech', QoSProfile(depth=1000))
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    threading.Thread(target=executor.spin, daemon=True).start()
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
     while not (publisher.get_subscription_count() and node.count_publishers('utterance_events')):
         with ended:
             ended.wait(0.02)     # nobody tells of discovery
@@ -44,6 +45,8 @@ def main(name: str, count: int) -> None:
     with ended:
         ended.wait_for(lambda: not waiting)
     executor.shutdown()
+    thread.join()
+    node.destroy_node()
     rclpy.shutdown()
 
 
