@@ -61,6 +61,7 @@ class SayAction:
         self._cancel = cancel
         self._header = header
         self._asked: _Goal | None = None            # the goal being submitted
+        self._submitted: _Goal | None = None        # the goal that was submitted last
         self._goals: dict[str, _Goal] = {}          # accepted and not ended, by utterance id
         self._server = ActionServer(
             node, Say, 'say', lambda handle: Say.Result(), goal_callback=self._on_goal,
@@ -70,11 +71,13 @@ class SayAction:
 
     def _on_goal(self, goal: Say.Goal) -> GoalResponse:
         goal.request.id = goal.request.id or conversions.new_id()
-        self._asked = _Goal(goal.request.id)
-        return GoalResponse.ACCEPT if self._submit(goal.request) else GoalResponse.REJECT
+        self._asked = self._submitted = _Goal(goal.request.id)
+        accepted = self._submit(goal.request)
+        self._asked = None      # a later request of the same id is not this goal
+        return GoalResponse.ACCEPT if accepted else GoalResponse.REJECT
 
     def _on_accepted(self, handle: ServerGoalHandle) -> None:
-        goal = self._asked
+        goal = self._submitted      # nothing else runs in the executor's thread in between
         goal.handle = handle
         goal.publish_feedback()
         # Not executed here but by the executor, so that it never crosses a cancel request.

@@ -88,6 +88,14 @@ def test_a_second_goal_of_the_same_id_leaves_the_first_alone(sayer):
     assert status == GoalStatus.STATUS_SUCCEEDED and result.stats.text_length == 40
 
 
+def test_a_later_request_may_have_the_id_of_a_goal_that_ended(sayer, client):
+    assert sayer.say(id='a', text='first')[0] == GoalStatus.STATUS_SUCCEEDED
+    client.wait_for(lambda: client.ended('a'), 30, 'end')
+    client.recordings.clear()
+    assert client.speak(id='a', text='again').states == [QUEUED, STARTED, FINISHED]
+    assert sayer.say(id='a', text='and again')[0] == GoalStatus.STATUS_SUCCEEDED
+
+
 def test_cancel_ends_a_goal_that_sounds_or_waits(sayer, client):
     sounding, feedback = sayer.send(id='sounding', text='x' * 400)
     waiting, _ = sayer.send(id='waiting', text='y' * 400)

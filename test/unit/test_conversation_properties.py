@@ -4,14 +4,18 @@ from collections import defaultdict
 from itertools import groupby
 import time
 
-from hypothesis import settings as hypothesis_settings, strategies as st
-from hypothesis.stateful import Bundle, rule, RuleBasedStateMachine
 import numpy as np
+import pytest
 
-from ishowtts_ros.core.admission import AdmissionRules, OVERFLOW
-from ishowtts_ros.core.pacer import Pacing
-from ishowtts_ros.core.synthesizer import AHEAD, Limits, Synthesizer
-from ishowtts_ros.core.types import ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance, UtteranceState
+pytest.importorskip('hypothesis', reason='hypothesis is not installed; `make test` installs it')
+from hypothesis import settings as hypothesis_settings, strategies as st  # noqa: E402
+from hypothesis.stateful import Bundle, rule, RuleBasedStateMachine  # noqa: E402
+
+from ishowtts_ros.core.admission import AdmissionRules, OVERFLOW  # noqa: E402
+from ishowtts_ros.core.pacer import Pacing  # noqa: E402
+from ishowtts_ros.core.synthesizer import AHEAD, Limits, Synthesizer  # noqa: E402
+from ishowtts_ros.core.types import (ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance,  # noqa: E402
+                                     UtteranceState)
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
 DEADLINE = 30.0     # s in which everything must have ended
