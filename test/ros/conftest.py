@@ -23,9 +23,10 @@ def ros():
 
 
 @pytest.fixture
-def start_node(tmp_path):
+def start_node(tmp_path, shared_espeak):
     """Start a node process; its log is in `.log`. Ends it after the test, which fails if it does not end well."""
     started = []
+    shared_espeak.stop()
 
     def start(parameters=None, *arguments, executable='tts_node'):
         log = tmp_path / f'{executable}-{len(started)}.log'
@@ -57,26 +58,38 @@ def speaking_node(start_node, client):
     return start
 
 
-@pytest.fixture(scope='module')
-def shared_espeak(tmp_path_factory):
-    """A client of an espeak node that the tests of a module share, for tests that leave it as it was.
+class SharedEspeak:
+    """An espeak node, and a client of it, for tests that leave it as it was. Ends when a test starts a node of its own."""
 
-    It lives beside the nodes of other tests, so it has a namespace of its own.
-    """
-    node = NodeProcess('tts_node', {'pacing': 'burst'},
-                       ('-r', '__ns:=/shared', '-r', '/diagnostics:=/shared/diagnostics'),
-                       output=tmp_path_factory.mktemp('espeak') / 'node.log')
-    client = SpeechClient('shared_client', namespace='/shared')
-    try:
-        client.wait_until_active(node)
-        yield client
-    finally:
-        client.close()
-        node.stop()
+    def __init__(self, log):
+        self._log = log
+        self._running = None
+
+    def client(self):
+        if self._running is None:
+            node = NodeProcess('tts_node', {'pacing': 'burst'}, output=self._log)
+            client = SpeechClient('shared_client')
+            self._running = node, client
+            client.wait_until_active(node)
+        return self._running[1]
+
+    def stop(self):
+        if self._running:
+            (node, client), self._running = self._running, None
+            client.close()
+            node.stop()
+
+
+@pytest.fixture(scope='session')
+def shared_espeak(tmp_path_factory):
+    shared = SharedEspeak(tmp_path_factory.mktemp('espeak') / 'node.log')
+    yield shared
+    shared.stop()
 
 
 @pytest.fixture
 def espeak(shared_espeak):
-    """shared_espeak, as if nothing had been said yet."""
-    shared_espeak.recordings.clear()
-    return shared_espeak
+    """The client of the shared node, as if nothing had been said yet."""
+    client = shared_espeak.client()
+    client.recordings.clear()
+    return client
