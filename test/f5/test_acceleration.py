@@ -150,6 +150,51 @@ def test_a_graph_larger_than_the_limit_still_serves(monkeypatch):
     assert graphs.get(None, [torch.zeros(3)]) is graphs.get(None, [torch.zeros(3)])
 
 
+class StepwiseGraphs:
+    """Stands for StepGraphs on a CPU: a "graph" that runs the step each time, off by `error`."""
+
+    def __init__(self, error):
+        self._error = error
+        self.replays = 0
+
+    def get(self, step, inputs):
+        if self._error is RuntimeError:
+            raise RuntimeError('operation not permitted when stream is capturing')
+        self._step = step
+        return self
+
+    def set(self, start, tensors):
+        if not start:
+            self._inputs = list(tensors)
+        self._inputs[start:start + len(tensors)] = tensors
+
+    def replay(self):
+        self.replays += 1
+        self._inputs[0] = self._step(*self._inputs) * (1 + self._error)
+
+    @property
+    def state(self):
+        return self._inputs[0]
+
+    def clear(self):
+        pass
+
+
+@pytest.mark.parametrize('error, kept', [(0.0, True), (0.05, False), (RuntimeError, False)])
+def test_graphs_that_cannot_be_proved_at_warmup_are_not_used(error, kept, caplog):
+    """Warm-up compares replayed with issued steps, and an engine goes on without graphs that are wrong."""
+    sampler = our_sampler(padding='on', buckets=[4.0])
+    graphs = sampler._graphs = StepwiseGraphs(error)
+    sampler.warmup(quiet)
+    assert (sampler._graphs is graphs) == kept
+    assert ('without CUDA graphs' in caplog.text) != kept
+    case = Case(50)
+    before = graphs.replays
+    mel, = sampler.sample([case.request], **SOLVER)
+    assert graphs.replays - before == (SOLVER['nfe_step'] if kept else 0)
+    assert relative_error(mel, plain(case)) < 1e-5
+
+
 @pytest.mark.parametrize('flags, native', [
     ('flags : fpu avx2 fma', False), ('flags : avx512f avx512_bf16', True), ('flags : amx_tile amx_bf16', True),
     ('Features : fp asimd bf16 i8mm', True)])

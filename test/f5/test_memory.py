@@ -11,9 +11,9 @@ import torch
 from ishowtts_ros.core.types import SpeechError
 from ishowtts_ros.core.voices import Voice
 
-GROWTH = 450            # blocks of Python memory over 900 utterances: one in two of them may leave one behind
 UTTERANCES = 1000
-SETTLED = 100           # utterances after which all caches are filled
+SETTLED = 300           # utterances after which caches and free lists are filled
+GROWTH = 350            # blocks of Python memory after that: a leak of one block in two utterances would show
 
 
 def live_tensors():

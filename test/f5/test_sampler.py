@@ -179,7 +179,7 @@ def test_out_of_memory_releases_and_recovers():
     sampler = our_sampler()
     expected, = sampler.sample([request()], **SOLVER)
 
-    held = []
+    whole, held = sampler._parts, []
 
     def exhausted(h, *rest):
         held.append(weakref.ref(h))
