@@ -24,6 +24,7 @@ MAX_TEXT_LENGTH = 1_000_000     # characters; a person at a prompt may be as lon
 # name: (module with main(argv), what it measures)
 BENCHMARKS: dict[str, tuple[str, str]] = {
     'rtf': ('rtf', 'f5 against f5-tts and against the arithmetic floor (needs the extra f5, upstream)'),
+    'interrupt': ('ros_interrupt', 'time from an interruption to silence, over DDS (needs the built ROS package)'),
     'latency': ('ros_latency', 'first-audio latency and RTF over DDS (needs the built ROS package)'),
 }
 

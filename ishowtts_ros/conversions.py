@@ -17,7 +17,7 @@ from .core.types import ErrorCode, Policy, SpeechError
 
 
 def utterance_from_text(message: String) -> types.Utterance:
-    return types.Utterance(id=_new_id(), text=message.data, received=time.monotonic())
+    return types.Utterance(id=new_id(), text=message.data, received=time.monotonic())
 
 
 def utterance_from_request(message: SpeechRequest) -> types.Utterance:
@@ -28,7 +28,7 @@ def utterance_from_request(message: SpeechRequest) -> types.Utterance:
         raise SpeechError(ErrorCode.INVALID_PARAMETER,
                           f'policy {message.policy} is unknown; use 0 (QUEUE) or 1 (INTERRUPT)') from None
     return types.Utterance(
-        id=message.id or _new_id(), text=message.text, voice=message.voice, language=message.language,
+        id=message.id or new_id(), text=message.text, voice=message.voice, language=message.language,
         nfe_step=message.nfe_step, speed=message.speed, priority=message.priority or types.PRIORITY_DEFAULT,
         policy=policy, received=time.monotonic())
 
@@ -59,5 +59,5 @@ def header(stamp: Time, frame_id: str) -> Header:
     return Header(stamp=stamp, frame_id=frame_id)
 
 
-def _new_id() -> str:
+def new_id() -> str:
     return uuid.uuid4().hex[:12]

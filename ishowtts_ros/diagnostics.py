@@ -23,7 +23,8 @@ class Health:
     error: str                  # why the engine could not be loaded; '' if it could
     waiting: int                # utterances in the queue
     queue_depth: int            # utterances it can hold
-    busy: bool                  # is one being synthesized?
+    busy: bool                  # is one being synthesized or published?
+    paused: bool
     metrics: Metrics
 
 
@@ -48,7 +49,7 @@ def _engine(health: Health) -> DiagnosticStatus:
 
 def _synthesis(health: Health) -> DiagnosticStatus:
     metrics = health.metrics
-    level, message = DiagnosticStatus.OK, 'speaking' if health.busy else 'idle'
+    level, message = DiagnosticStatus.OK, 'paused' if health.paused else 'speaking' if health.busy else 'idle'
     rtf = metrics.real_time_factor()
     if metrics.last_failure:
         level, message = DiagnosticStatus.WARN, f'the latest utterance failed: {metrics.last_failure}'

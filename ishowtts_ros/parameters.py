@@ -11,11 +11,14 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+from .core.admission import AdmissionRules, OVERFLOW
 from .core.engine import Engine
+from .core.pacer import Pacing, PACINGS
 from .core.synthesizer import Limits
 from .core.types import ErrorCode, NFE_STEP_RANGE, SPEED_RANGE, SpeechError, SynthesisSettings
 from .engines.registry import ENGINES
 
+NEXT_REQUEST = 'next request'
 NEXT_UTTERANCE = 'next utterance'     # a change is heard from the next utterance to start
 CONFIGURE = 'configure'               # fixed while the node is configured
 START = 'start'                       # fixed while the process runs
@@ -45,7 +48,19 @@ PARAMETERS = (
               'Ignored by espeak.', (-1.0, 2.0)),
     Parameter('seed', -1, NEXT_UTTERANCE, 'Noise seed; -1 draws a new one for every utterance. Ignored by espeak.',
               (-1, 2**31 - 1)),
-    Parameter('queue_depth', 32, CONFIGURE, 'Utterances that may wait; more are rejected [count].', (1, 10_000)),
+    Parameter('pacing', 'realtime', NEXT_UTTERANCE, 'Publish audio at the pace of speech, or in a burst as fast as it is '
+              'made (for bags and files).', choices=PACINGS),
+    Parameter('audio_lead', 0.3, NEXT_UTTERANCE, 'With pacing realtime: how far audio may be ahead of what sounds [s].',
+              (0.02, 10.0)),
+    Parameter('queue_depth', 32, CONFIGURE, 'Utterances that may wait [count]; see overflow.', (1, 10_000)),
+    Parameter('overflow', 'reject', NEXT_REQUEST, 'What a full queue does: reject the newcomer, or drop the oldest or '
+              'newest of the lowest priority that waits (a newcomer of a still lower priority is rejected).',
+              choices=OVERFLOW),
+    Parameter('max_age', 0.0, NEXT_REQUEST, 'What has waited for longer is canceled; 0 is never [s].', (0.0, 86_400.0)),
+    Parameter('dedupe_window', 0.0, NEXT_REQUEST, 'The same text by the same voice is accepted once in this time; '
+              '0 is off [s].', (0.0, 86_400.0)),
+    Parameter('rate_limit', 0.0, NEXT_REQUEST, "Utterances accepted in the long run, of which a second's worth may "
+              'come at once; 0 is no limit [utterances/s].', (0.0, 1000.0)),
     Parameter('max_text_length', 10_000, CONFIGURE, 'Longest text of one utterance [characters].', (1, 1_000_000)),
     Parameter('voices_file', '', CONFIGURE, "YAML file of cloned voices, see config/voices.yaml; '' is none."),
     Parameter('frame_id', '', START, 'frame_id in the headers of what is published.'),
@@ -144,6 +159,14 @@ def synthesis_settings(node: Node) -> SynthesisSettings:
 
 def limits(node: Node) -> Limits:
     return Limits(**{name: value(node, name) for name in Limits.__dataclass_fields__})
+
+
+def pacing(node: Node) -> Pacing:
+    return Pacing(**{name: value(node, name) for name in Pacing.__dataclass_fields__})
+
+
+def admission_rules(node: Node) -> AdmissionRules:
+    return AdmissionRules(**{name: value(node, name) for name in AdmissionRules.__dataclass_fields__})
 
 
 def engine_options(node: Node, engine: str) -> dict[str, Any]:

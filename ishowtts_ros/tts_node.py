@@ -17,15 +17,16 @@ from . import conversions, diagnostics, parameters, voices_file
 from .core import types
 from .core.engine import Engine
 from .core.metrics import Metrics
-from .core.playback_clock import PlaybackClock
 from .core.synthesizer import Synthesizer, as_speech_error, check_range
 from .core.types import ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
 from .engines import registry
 from .executor import run, SlowCallbackGroup
+from .say_action import SayAction
 
 REQUESTS_QOS = QoSProfile(depth=1000)     # reliable; as many requests may arrive while the executor is busy
 AUDIO_QOS = QoSProfile(depth=1000)        # a burst of chunks may wait for a slow subscriber
 EVENTS_QOS = QoSProfile(depth=1000)
+EXPIRY_PERIOD = 0.2                       # s between looks for utterances that have waited for too long
 LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -50,11 +51,13 @@ class TtsNode(LifecycleNodeMixin, Node):
             lambda changes: parameters.refuse(changes, self._engine, configured=self._synthesizer is not None))
         self._frame_id = self.get_parameter('frame_id').value
         self._make_publishers()
-        self._playback = PlaybackClock(lambda speaking: self._speaking_publisher.publish(Bool(data=speaking)))
-        self._speaking_publisher.publish(Bool(data=False))
+        self.on_speaking(False)
         self._make_subscriptions()
         self._make_services()
+        self._say = SayAction(
+            self, lambda request: self._submit(conversions.utterance_from_request, request), self._cancel, self._header)
         self.create_timer(1.0, self._publish_diagnostics)
+        self.create_timer(EXPIRY_PERIOD, self._expire)
         if self.get_parameter('autostart').value:
             self._autostart_timer = self.create_timer(0.0, self._autostart, SlowCallbackGroup())
 
@@ -80,6 +83,8 @@ class TtsNode(LifecycleNodeMixin, Node):
         self.create_service(SetVoice, '~/set_voice', self._set_voice)
         self.create_service(ListVoices, '~/list_voices', self._list_voices)
         self.create_service(Trigger, '~/stop', self._stop)
+        self.create_service(Trigger, '~/pause', self._pause)
+        self.create_service(Trigger, '~/resume', self._resume)
 
     # --- lifecycle
 
@@ -100,7 +105,8 @@ class TtsNode(LifecycleNodeMixin, Node):
             voices = voices_file.load(self.get_parameter('voices_file').value)
             engine = registry.create(name, parameters.engine_options(self, name), voices)
             self._synthesizer = Synthesizer(
-                engine, lambda: parameters.synthesis_settings(self), listener=self, limits=parameters.limits(self))
+                engine, lambda: parameters.synthesis_settings(self), listener=self, limits=parameters.limits(self),
+                rules=lambda: parameters.admission_rules(self), pacing=lambda: parameters.pacing(self))
             self._synthesizer.start(self._report_progress).result()
             parameters.check_voice_now(self, engine)
             self._engine = engine
@@ -122,7 +128,6 @@ class TtsNode(LifecycleNodeMixin, Node):
         """Refuse requests from now on, and cancel what is under way."""
         self._synthesizer.accept(False)
         self._synthesizer.stop(ErrorCode.NOT_ACTIVE, 'the node has been deactivated')
-        self._playback.cut_off()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -143,7 +148,6 @@ class TtsNode(LifecycleNodeMixin, Node):
     def close(self) -> None:
         """Free everything before the process ends."""
         self._release()
-        self._playback.close()
 
     def _release(self) -> None:
         synthesizer, self._synthesizer, self._engine = self._synthesizer, None, None
@@ -158,7 +162,8 @@ class TtsNode(LifecycleNodeMixin, Node):
 
     # --- requests
 
-    def _submit(self, to_utterance, message) -> None:
+    def _submit(self, to_utterance, message) -> bool:
+        """Take a request, or tell why not by an event."""
         utterance_id, text = getattr(message, 'id', ''), getattr(message, 'text', None) or getattr(message, 'data', '')
         try:
             utterance = to_utterance(message)
@@ -167,8 +172,13 @@ class TtsNode(LifecycleNodeMixin, Node):
                 raise SpeechError(ErrorCode.NOT_ACTIVE, 'the node is not active; ' + (
                     self._error or 'configure and activate it first (ros2 lifecycle set <node> configure)'))
             self._synthesizer.submit(utterance)
+            return True
         except SpeechError as error:
             self.on_event(types.UtteranceEvent(utterance_id, UtteranceState.REJECTED, error.code, str(error), text[:200]))
+            return False
+
+    def _cancel(self, utterance_id: str, code: str, reason: str) -> bool:
+        return self._synthesizer is not None and self._synthesizer.cancel(utterance_id, code, reason)
 
     def _set_voice(self, request: SetVoice.Request, response: SetVoice.Response) -> SetVoice.Response:
         wanted = [Parameter(name, value=value) for name, value in
@@ -196,9 +206,25 @@ class TtsNode(LifecycleNodeMixin, Node):
 
     def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         stopped = self._synthesizer.stop() if self._synthesizer else 0
-        self._playback.cut_off()
         response.success, response.message = True, f'{stopped} canceled'
         return response
+
+    def _pause(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._if_configured(response, lambda synthesizer: synthesizer.pause(), 'paused; resume with ~/resume')
+
+    def _resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._if_configured(response, lambda synthesizer: synthesizer.resume(), 'resumed')
+
+    def _if_configured(self, response: Trigger.Response, do, done: str) -> Trigger.Response:
+        synthesizer = self._synthesizer
+        if synthesizer:
+            do(synthesizer)
+        response.success, response.message = bool(synthesizer), done if synthesizer else 'no engine is loaded'
+        return response
+
+    def _expire(self) -> None:
+        if synthesizer := self._synthesizer:
+            synthesizer.expire()
 
     def _current_voice(self) -> str:
         voice = self.get_parameter('voice').value
@@ -211,14 +237,19 @@ class TtsNode(LifecycleNodeMixin, Node):
         if event.state in (UtteranceState.REJECTED, UtteranceState.FAILED):
             self.get_logger().warning(f'{event.state.name} {event.utterance_id} ({event.code}): {event.reason}')
         self._events_publisher.publish(conversions.event_to_message(event, self._header()))
+        self._say.on_event(event)
 
     def on_audio(self, chunk: types.AudioChunk) -> None:
         self._audio_publisher.publish(conversions.chunk_to_message(chunk, self._header()))
-        self._playback.add(chunk)
+        self._say.on_audio(chunk)
 
     def on_stats(self, stats: types.UtteranceStats) -> None:
         self._metrics.add(stats)
         self._stats_publisher.publish(conversions.stats_to_message(stats, self._header()))
+        self._say.on_stats(stats)
+
+    def on_speaking(self, speaking: bool) -> None:
+        self._speaking_publisher.publish(Bool(data=speaking))
 
     def _header(self) -> Header:
         return conversions.header(self.get_clock().now().to_msg(), self._frame_id)
@@ -229,7 +260,7 @@ class TtsNode(LifecycleNodeMixin, Node):
             state=self._state_machine.current_state[1], engine=self.get_parameter('engine').value,
             voice=self._current_voice(), progress=self._progress, doing=self._doing, error=self._error,
             waiting=synthesizer.waiting if synthesizer else 0, queue_depth=self.get_parameter('queue_depth').value,
-            busy=bool(synthesizer and synthesizer.busy), metrics=self._metrics)
+            busy=bool(synthesizer and synthesizer.busy), paused=bool(synthesizer and synthesizer.paused), metrics=self._metrics)
         self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_name(), self._header()))
 
 

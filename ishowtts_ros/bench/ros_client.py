@@ -66,6 +66,7 @@ class Recording:
     reason: str = ''
     chunks: list[AudioChunk] = field(default_factory=list)
     first_audio: float = 0.0
+    latest_audio: float = 0.0
     stats: SynthesisStats | None = None
 
     @property
@@ -188,6 +189,7 @@ class SpeechClient(Node):
         with self._heard:
             recording = self._of(message)
             recording.first_audio = recording.first_audio or now
+            recording.latest_audio = now
             recording.chunks.append(message)
             self._heard.notify_all()
 

@@ -22,7 +22,7 @@ def main() -> int:
     ros_client.isolate()
     overrides = dict(assignment.split('=', 1) for assignment in arguments.param)
     overrides = {name: yaml.safe_load(value) for name, value in overrides.items()}
-    node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, **overrides})
+    node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, 'pacing': 'burst', **overrides})
     rclpy.init()
     client = ros_client.SpeechClient()
     try:

@@ -2,7 +2,7 @@
 
 A client process publishes a text and waits for the first AudioChunk of it: that time holds two
 passes through DDS and rclpy's executors (some milliseconds) and the engine's first chunk.
-One utterance at a time, so nothing waits in the queue. The last line printed is one JSON document.
+One utterance at a time and all its audio in a burst, so nothing waits for anything. The last line printed is one JSON document.
 
 usage: python3 -m ishowtts_ros.bench.ros_latency [--engine espeak] [--utterances 200] [--param NAME=VALUE]...
 """
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     ros_client.isolate()
     overrides = {name: yaml.safe_load(value) for name, value in (a.split('=', 1) for a in arguments.param)}
-    node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, **overrides})
+    node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, 'pacing': 'burst', **overrides})
     rclpy.init()
     client = ros_client.SpeechClient()
     try:

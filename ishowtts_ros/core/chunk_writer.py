@@ -46,6 +46,10 @@ class ChunkWriter:
         if border:
             self._send(available[:border], last=False)
 
+    def drop(self) -> None:
+        """Forget what is held back."""
+        self._held = self._held[:0]
+
     def finish(self) -> None:
         """Publish what is held back as the last chunk."""
         self._send(self._held, last=True)

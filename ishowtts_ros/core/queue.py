@@ -22,13 +22,23 @@ class SpeechQueue:
     def __contains__(self, utterance_id: str) -> bool:
         return any(utterance.id == utterance_id for _, _, utterance in self._heap)
 
-    def push(self, utterance: Utterance) -> None:
-        """:raises SpeechError: QUEUE_FULL"""
+    def push(self, utterance: Utterance, overflow: str = 'reject') -> Utterance | None:
+        """Add one; returns the one that had to make room for it.
+
+        :param overflow: what to do when full: 'reject' the newcomer, 'drop_oldest' or 'drop_newest' of the
+            lowest priority that waits; a newcomer of a still lower priority is rejected
+        :raises SpeechError: QUEUE_FULL
+        """
+        victim = None
         if len(self._heap) >= self.depth:
-            raise SpeechError(ErrorCode.QUEUE_FULL,
-                              f'{len(self._heap)} utterances are waiting already; wait for FINISHED events, '
-                              'use policy INTERRUPT, or raise queue_depth')
+            victim = self._victim(overflow)
+            if victim is None or utterance.priority < victim.priority:
+                raise SpeechError(ErrorCode.QUEUE_FULL,
+                                  f'{len(self._heap)} utterances are waiting already; wait for FINISHED events, '
+                                  'use policy INTERRUPT, or raise queue_depth')
+            self.remove(victim.id)
         heapq.heappush(self._heap, (-utterance.priority, next(self._arrival), utterance))
+        return victim
 
     def pop(self) -> Utterance:
         """The next one to speak. :raises IndexError: when empty"""
@@ -43,8 +53,20 @@ class SpeechQueue:
                 return entry[-1]
         return None
 
+    def remove_received_before(self, instant: float) -> list[Utterance]:
+        """Take out those that have waited since before `instant` [s]."""
+        old = [utterance for _, _, utterance in sorted(self._heap) if utterance.received < instant]
+        return [self.remove(utterance.id) for utterance in old]
+
     def clear(self) -> list[Utterance]:
         """Take all out, in the order in which they would have been spoken."""
         removed = [entry[-1] for entry in sorted(self._heap)]
         self._heap.clear()
         return removed
+
+    def _victim(self, overflow: str) -> Utterance | None:
+        if overflow == 'reject':
+            return None
+        lowest = max(priority for priority, _, _ in self._heap)
+        oldest_first = sorted(entry for entry in self._heap if entry[0] == lowest)
+        return oldest_first[0 if overflow == 'drop_oldest' else -1][-1]

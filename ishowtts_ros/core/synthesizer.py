@@ -1,4 +1,4 @@
-"""The one worker thread: queue -> engine -> chunks, events, statistics."""
+"""The one worker thread: queue -> engine -> pacer; events and statistics of what happens on the way."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import threading
 import time
 from typing import Callable, Protocol
 
-from .chunk_writer import ChunkWriter
+import numpy as np
+
+from .admission import Admission, AdmissionRules
 from .engine import Engine, Progress
+from .pacer import Pacer, Pacing, Track
+from .prebuffer import SpeechRate
 from .queue import SpeechQueue
 from .text import clean
 from .types import (AudioChunk, ErrorCode, NFE_STEP_RANGE, Policy, SPEED_RANGE, SpeechError, SynthesisSettings,
                     Utterance, UtteranceEvent, UtteranceState, UtteranceStats)
 
 EVENT_TEXT_LENGTH = 200     # characters of the text that an event repeats
+AHEAD = 2                   # utterances that may be started: one is heard while the next is synthesized
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +35,8 @@ class Listener(Protocol):
 
     def on_stats(self, stats: UtteranceStats) -> None: ...
 
+    def on_speaking(self, speaking: bool) -> None: ...
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -41,33 +48,44 @@ class Limits:
 
 @dataclass
 class _Job:
-    """The utterance being spoken."""
+    """An utterance that was started and has not ended."""
 
     utterance: Utterance
-    canceled: threading.Event = field(default_factory=threading.Event)
-    code: str = ''
-    reason: str = ''
+    settings: SynthesisSettings
+    track: Track
+    ended: threading.Event = field(default_factory=threading.Event)     # its terminal event has been told
 
 
 class Synthesizer:
-    """Speaks what is submitted, one utterance at a time.
+    """Speaks what is submitted, one utterance after the other.
 
     Every accepted utterance gets QUEUED and exactly one terminal event; every started one exactly
-    one last chunk. Only the worker thread touches the engine, from load to close.
+    one last chunk, and statistics when its synthesis has ended. Only the worker thread touches the
+    engine, from load to close.
 
     :param current_settings: asked once when an utterance starts, from the worker thread
+    :param rules: asked at every request
+    :param pacing: asked once when an utterance starts, from the worker thread
     """
 
     def __init__(self, engine: Engine, current_settings: Callable[[], SynthesisSettings], listener: Listener,
-                 limits: Limits = Limits()):
+                 limits: Limits = Limits(), rules: Callable[[], AdmissionRules] = AdmissionRules,
+                 pacing: Callable[[], Pacing] = Pacing):
         self._engine = engine
         self._current_settings = current_settings
         self._listener = listener
         self._limits = limits
-        # Guards everything below, and the order of events: they are told to the listener under it.
-        self._changed = threading.Condition(threading.RLock())
+        self._rules = rules
+        self._pacing = pacing
+        # Guards everything below, and the order of events and audio: they are told to the listener under it.
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
         self._queue = SpeechQueue(limits.queue_depth)
-        self._job: _Job | None = None
+        self._admission = Admission()
+        self._pacer = Pacer(lock, listener.on_audio, self._on_finished, listener.on_speaking)
+        self._jobs: dict[str, _Job] = {}                    # started and not ended, by utterance id
+        self._synthesizing: Utterance | None = None         # it may have ended already, if it was canceled
+        self._speech_rate = SpeechRate()
         self._accepting = False
         self._closing = False
         self._loaded: Future = Future()
@@ -80,8 +98,12 @@ class Synthesizer:
 
     @property
     def busy(self) -> bool:
-        """Is an utterance being synthesized?"""
-        return self._job is not None
+        """Is an utterance being synthesized or published?"""
+        return self._synthesizing is not None or len(self._pacer) > 0
+
+    @property
+    def paused(self) -> bool:
+        return self._pacer.paused
 
     def start(self, progress: Progress) -> Future:
         """Start the worker thread, which loads and warms the engine; the Future tells when, or why not."""
@@ -90,9 +112,11 @@ class Synthesizer:
         return self._loaded
 
     def accept(self, accepting: bool) -> None:
-        """Take requests from now on, or refuse them."""
+        """Take requests from now on, or refuse them. Whoever takes them anew is not paused."""
         with self._changed:
             self._accepting = accepting
+            if accepting:
+                self._pacer.resume()
 
     def submit(self, utterance: Utterance) -> None:
         """Queue an utterance.
@@ -104,44 +128,72 @@ class Synthesizer:
             if not self._accepting:
                 raise SpeechError(ErrorCode.NOT_ACTIVE, 'the node is not active; activate it first '
                                                         '(ros2 lifecycle set <node> activate)')
-            if utterance.id in self._queue or (self._job and self._job.utterance.id == utterance.id):
+            if self._under_way(utterance.id):
                 raise SpeechError(ErrorCode.DUPLICATE_ID,
                                   f"an utterance with id '{utterance.id}' is under way; use another id or leave it empty")
+            rules, now = self._rules(), time.monotonic()
+            voice = checked.voice or self._current_settings().voice or self._engine.default_voice
+            self._admission.check(checked, voice, rules, now)
+            self.expire()
             if utterance.policy is Policy.INTERRUPT:
                 self.stop(ErrorCode.INTERRUPTED, f"interrupted by utterance '{utterance.id}'")
-            self._queue.push(checked)
+            victim = self._queue.push(checked, rules.overflow)
+            self._admission.accepted(checked, voice, rules, now)
+            if victim:
+                self._tell(victim, UtteranceState.CANCELED, ErrorCode.DROPPED,
+                           f"dropped from the full queue for utterance '{utterance.id}' (parameter overflow)")
             self._tell(checked, UtteranceState.QUEUED)
             self._changed.notify_all()
 
-    def cancel(self, utterance_id: str, code: str, reason: str) -> bool:
-        """End one utterance, current or waiting. False if there is none of that id."""
+    def expire(self) -> None:
+        """Cancel what has waited for longer than `max_age`. For a timer; requests and turns do it too."""
+        max_age = self._rules().max_age
+        if not max_age:
+            return
         with self._changed:
-            if self._job and self._job.utterance.id == utterance_id:
-                self._cancel_job(code, reason)
+            for utterance in self._queue.remove_received_before(time.monotonic() - max_age):
+                self._tell(utterance, UtteranceState.CANCELED, ErrorCode.EXPIRED,
+                           f'it waited for more than {max_age:g} s (parameter max_age)')
+            self._changed.notify_all()
+
+    def cancel(self, utterance_id: str, code: str, reason: str) -> bool:
+        """End one utterance, started or waiting. False if there is none of that id."""
+        with self._changed:
+            if job := self._jobs.get(utterance_id):
+                self._end(job, UtteranceState.CANCELED, code, reason)
                 return True
             utterance = self._queue.remove(utterance_id)
             if utterance:
                 self._tell(utterance, UtteranceState.CANCELED, code, reason)
+                self._changed.notify_all()
             return utterance is not None
 
     def stop(self, code: str = ErrorCode.STOPPED, reason: str = 'stopped') -> int:
-        """End the current utterance and drop those that wait. Returns how many that were."""
+        """End what has been started and drop what waits. Returns how many that were."""
         with self._changed:
-            waiting = self._queue.clear()
+            waiting, started = self._queue.clear(), list(self._jobs.values())
+            for job in started:
+                self._end(job, UtteranceState.CANCELED, code, reason)
             for utterance in waiting:
                 self._tell(utterance, UtteranceState.CANCELED, code, reason)
-            current = self._job is not None and not self._job.canceled.is_set()
-            if current:
-                self._cancel_job(code, reason)
-            return len(waiting) + current
+            self._changed.notify_all()
+            return len(waiting) + len(started)
+
+    def pause(self) -> None:
+        """Fall silent at the next border between chunks; requests are still taken."""
+        self._pacer.pause()
+
+    def resume(self) -> None:
+        """Go on where `pause` left off."""
+        self._pacer.resume()
 
     def wait_until_idle(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is queued or spoken; False if that took longer than `timeout` seconds."""
+        """Wait until nothing is queued, synthesized or published; False if that took longer than `timeout` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._queue and self._job is None, timeout)
+            return self._changed.wait_for(lambda: not self._queue and not self.busy, timeout)
 
     def close(self) -> None:
-        """Cancel everything, close the engine and end the thread."""
+        """Cancel everything, close the engine and end the threads."""
         with self._changed:
             self._accepting = False
             self.stop(ErrorCode.NOT_ACTIVE, 'the node is shutting down')
@@ -149,6 +201,7 @@ class Synthesizer:
             self._changed.notify_all()
         if self._thread:
             self._thread.join()
+        self._pacer.close()
 
     def _check(self, utterance: Utterance) -> Utterance:
         """The utterance with its text cleaned. :raises SpeechError: what is wrong with it"""
@@ -159,10 +212,25 @@ class Synthesizer:
             self._engine.check_voice(utterance.voice)
         return Utterance(**{**utterance.__dict__, 'text': text})
 
-    def _cancel_job(self, code: str, reason: str) -> None:
-        if not self._job.canceled.is_set():
-            self._job.code, self._job.reason = code, reason
-            self._job.canceled.set()
+    def _under_way(self, utterance_id: str) -> bool:
+        synthesizing = self._synthesizing and self._synthesizing.id == utterance_id
+        return bool(synthesizing) or utterance_id in self._jobs or utterance_id in self._queue
+
+    def _end(self, job: _Job, state: UtteranceState, code: str, reason: str) -> None:
+        """Silence a job and tell why."""
+        del self._jobs[job.utterance.id]
+        job.ended.set()
+        self._pacer.cut_off(job.track)
+        self._tell(job.utterance, state, code, reason)
+        self._changed.notify_all()
+
+    def _on_finished(self, track: Track) -> None:
+        """The pacer has published all of a track."""
+        job = next(job for job in self._jobs.values() if job.track is track)
+        del self._jobs[job.utterance.id]
+        job.ended.set()
+        self._tell(job.utterance, UtteranceState.FINISHED)
+        self._changed.notify_all()
 
     def _run(self, progress: Progress) -> None:
         try:
@@ -179,50 +247,55 @@ class Synthesizer:
         self._engine.close()
 
     def _next_job(self) -> _Job | None:
-        """Wait for the next utterance; None when closing."""
+        """Wait for the next utterance's turn and start it; None when closing."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closing)
-            if self._closing:
-                return None
-            self._job = _Job(self._queue.pop())
-            self._tell(self._job.utterance, UtteranceState.STARTED)
-            return self._job
+            while True:
+                self._changed.wait_for(lambda: self._closing or (self._queue and len(self._pacer) < AHEAD))
+                if self._closing:
+                    return None
+                self.expire()
+                if self._queue:
+                    return self._start(self._queue.pop())
+
+    def _start(self, utterance: Utterance) -> _Job:
+        settings = utterance.settings(self._current_settings())
+        prebuffer = self._speech_rate.prebuffer(len(utterance.text), settings.speed)
+        track = self._pacer.begin(utterance.id, self._engine.sample_rate, self._pacing(), prebuffer)
+        job = self._jobs[utterance.id] = _Job(utterance, settings, track)
+        self._synthesizing = utterance
+        self._tell(utterance, UtteranceState.STARTED)
+        return job
 
     def _speak(self, job: _Job) -> None:
-        utterance, engine = job.utterance, self._engine
-        settings = utterance.settings(self._current_settings())
-        started = time.monotonic()
+        utterance, settings, engine = job.utterance, job.settings, self._engine
+        started, blocked, samples_made = time.monotonic(), 0.0, 0
         stats = UtteranceStats(
             utterance.id, engine.name, settings.voice or engine.default_voice,
             settings.nfe_step if engine.has_solver else 0, len(utterance.text),
             queue_time=started - utterance.received)
 
-        def publish(chunk: AudioChunk) -> None:
-            if not chunk.sequence:
-                stats.first_audio_latency = time.monotonic() - started
-            self._listener.on_audio(chunk)
+        def emit(samples: np.ndarray) -> None:
+            nonlocal blocked, samples_made
+            samples_made += len(samples)
+            blocked += self._pacer.write(job.track, samples)
+            stats.first_audio_latency = stats.first_audio_latency or time.monotonic() - started
 
-        writer = ChunkWriter(utterance.id, engine.sample_rate, publish)
         failure = None
         try:
-            engine.synthesize(utterance.text, settings, writer.write, job.canceled.is_set)
+            engine.synthesize(utterance.text, settings, emit, job.ended.is_set)
         except Exception as error:
             failure = as_speech_error(error, ErrorCode.ENGINE_FAILED)
-        stats.synthesis_time = time.monotonic() - started
+        stats.synthesis_time = time.monotonic() - started - blocked
+        stats.audio_duration = samples_made / engine.sample_rate
 
-        with self._changed:     # from here on it can no longer be canceled
-            if job.canceled.is_set():
-                ending = writer.cut_off, UtteranceState.CANCELED, job.code, job.reason
-            elif failure:
-                ending = writer.cut_off, UtteranceState.FAILED, failure.code, str(failure)
-            else:
-                ending = writer.finish, UtteranceState.FINISHED, '', ''
-            end_audio, state, code, reason = ending
-            end_audio()
-            stats.audio_duration = writer.duration
+        with self._changed:
             self._listener.on_stats(stats)
-            self._tell(utterance, state, code, reason)
-            self._job = None
+            if failure and not job.ended.is_set():
+                self._end(job, UtteranceState.FAILED, failure.code, str(failure))
+            elif not job.ended.is_set():
+                self._speech_rate.add(stats, settings.speed)
+                self._pacer.finish(job.track)
+            self._synthesizing = None
             self._changed.notify_all()
 
     def _tell(self, utterance: Utterance, state: UtteranceState, code: str = '', reason: str = '') -> None:

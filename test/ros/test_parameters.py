@@ -9,6 +9,8 @@ from rclpy.parameter import Parameter
 import yaml
 
 from ishowtts_ros import parameters, player_node
+from ishowtts_ros.core.admission import AdmissionRules
+from ishowtts_ros.core.pacer import Pacing
 from ishowtts_ros.core.synthesizer import Limits
 from ishowtts_ros.core.types import SynthesisSettings
 from ishowtts_ros.engines import espeak, tone
@@ -32,7 +34,8 @@ def test_tts_yaml_names_every_parameter_at_its_default():
         name: row.default for name, row in player_node.PARAMETERS.items()}
 
 
-@pytest.mark.parametrize('dataclass, prefix', [(SynthesisSettings, ''), (Limits, ''), (espeak.EspeakConfig, 'espeak.')])
+@pytest.mark.parametrize('dataclass, prefix', [(SynthesisSettings, ''), (Limits, ''), (AdmissionRules, ''), (Pacing, ''),
+                                                (espeak.EspeakConfig, 'espeak.')])
 def test_defaults_in_the_table_are_those_of_the_code(dataclass, prefix):
     for name, value in dataclass().__dict__.items():
         assert parameters.TABLE[prefix + name].default == value

@@ -68,13 +68,14 @@ def test_the_interfaces_table_is_complete(espeak):
                         ('sub', espeak.get_subscriber_names_and_types_by_node(*own)),
                         ('srv', espeak.get_service_names_and_types_by_node(*own))):
         for name, (type_name, *_) in found:
+            what = kind
             if '/_action/' in name:
-                kind, name, type_name = 'action', name.split('/_action/')[0], type_name.rsplit('_', 1)[0]
+                what, name, type_name = 'action', name.split('/_action/')[0], type_name.rsplit('_', 1)[0]
                 if not type_name.startswith('ishowtts'):
                     continue
                 type_name = re.sub(r'_(SendGoal|GetResult|FeedbackMessage|Feedback)$', '', type_name)
             short = name.replace('/ishowtts/', '~/', 1) if name.startswith('/ishowtts/') else name.lstrip('/')
-            real[kind, '/diagnostics' if short == 'diagnostics' else short] = re.sub('/(msg|srv|action)/', '/', type_name)
+            real[what, '/diagnostics' if short == 'diagnostics' else short] = re.sub('/(msg|srv|action)/', '/', type_name)
     of_rclpy = re.compile(r'~/(.*parameter.*|get_type_description|get_state|change_state|transition_event|'
                           r'get_available_.*|get_transition_graph)$|rosout$|parameter_events$')
     assert table == {key: type_name for key, type_name in real.items() if not of_rclpy.match(key[1])}

@@ -258,3 +258,31 @@ def test_a_burst_of_requests_loses_none(speaking_node, client):
     client.wait_for(lambda: sum(r.ended for r in list(client.recordings.values())) == 300, 60, 'end of 300 utterances')
     assert all(r.states == [QUEUED, STARTED, FINISHED] for r in client.recordings.values())
     assert all(np.array_equal(r.samples, client.recordings['0'].samples) for r in client.recordings.values())
+
+
+def test_realtime_audio_comes_at_the_pace_of_speech_and_pauses(speaking_node, client):
+    """2 s of tone, made in no time: a pause in its midst holds the rest back, and none of it is lost."""
+    speaking_node(engine='tone', pacing='realtime', audio_lead=0.2)
+    client.request(id='a', text='x' * 40)
+    heard = client.wait_for(lambda: client.recordings.get('a'), 30, 'events')
+    client.wait_for(lambda: len(heard.samples), 30, 'first audio')
+    assert client.call(Trigger, 'ishowtts/pause').success
+    # The answer and the audio come by different topics: what was on its way may still arrive.
+    client.wait_for(lambda: heard.stats, 30, 'statistics')
+    status = diagnostics(client, 'synthesis', lambda s: s.message == 'paused')
+    assert status.level == DiagnosticStatus.OK
+    assert not heard.ended and len(heard.samples) < 2 * 24000
+    assert client.call(Trigger, 'ishowtts/resume').success
+    client.wait_for(lambda: client.ended('a'), 30, 'end')
+    assert heard.states == [QUEUED, STARTED, FINISHED] and len(heard.samples) == 2 * 24000
+    assert max(len(c.samples) for c in heard.chunks) <= 0.2 * 24000
+
+
+def test_stop_in_realtime_leaves_little_to_be_played(speaking_node, client):
+    speaking_node(engine='tone', pacing='realtime', audio_lead=0.2)
+    client.request(id='a', text='x' * 1000)     # 50 s
+    client.wait_for(lambda: 'a' in client.recordings and client.recordings['a'].chunks, 30, 'first audio')
+    assert client.call(Trigger, 'ishowtts/stop').message == '1 canceled'
+    heard = client.wait_for(lambda: client.ended('a'), 30, 'end')
+    assert heard.states[-1] is CANCELED and len(heard.samples) < 25 * 24000
+    assert heard.samples[-1] == 0, 'the cut is a fade'

@@ -2,10 +2,13 @@
 
 from collections import defaultdict
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from ishowtts_ros.core.admission import AdmissionRules
+from ishowtts_ros.core.pacer import Pacing
 from ishowtts_ros.core.synthesizer import Limits, Synthesizer
 from ishowtts_ros.core.types import ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance, UtteranceState
 from ishowtts_ros.core.voices import unknown_voice
@@ -84,6 +87,9 @@ class Recorder:
     def on_stats(self, stats):
         self.stats[stats.utterance_id] = stats
 
+    def on_speaking(self, speaking):
+        self.log.append(('', speaking))
+
     def states(self, utterance_id):
         return [event.state for event in self.events[utterance_id]]
 
@@ -97,8 +103,9 @@ def recorder():
 def make(recorder):
     made = []
 
-    def make(engine, limits=Limits(), settings=SynthesisSettings):
-        synthesizer = Synthesizer(engine, settings, recorder, limits)
+    def make(engine, limits=Limits(), settings=SynthesisSettings, rules=AdmissionRules,
+             pacing=Pacing('burst')):
+        synthesizer = Synthesizer(engine, settings, recorder, limits, rules, lambda: pacing)
         made.append(synthesizer)
         synthesizer.start(lambda done, doing: None).result(DEADLINE)
         synthesizer.accept(True)
@@ -113,7 +120,8 @@ def test_an_utterance_is_queued_started_heard_and_finished_in_that_order(make, r
     synthesizer = make(engine)
     synthesizer.submit(Utterance('a', '  two   words '))
     assert synthesizer.wait_until_idle(DEADLINE)
-    assert recorder.log == [('a', QUEUED), ('a', STARTED), ('a', 'audio'), ('a', 'audio'), ('a', 'last'), ('a', FINISHED)]
+    log = [entry for entry in recorder.log if entry[0]]
+    assert log == [('a', QUEUED), ('a', STARTED), ('a', 'audio'), ('a', 'audio'), ('a', 'last'), ('a', FINISHED)]
     assert sum(len(c.samples) for c in recorder.chunks['a']) == 200
     stats = recorder.stats['a']
     assert (stats.engine, stats.voice, stats.nfe_step, stats.text_length) == ('stepping', 'plain', 7, 9)
@@ -280,6 +288,50 @@ def test_a_full_queue_rejects(make):
     assert error.value.code == ErrorCode.QUEUE_FULL
 
 
+def test_a_dropped_utterance_is_told_for_whom(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine, Limits(queue_depth=1), rules=lambda: AdmissionRules(overflow='drop_oldest'))
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('b', 'one'))
+    synthesizer.submit(Utterance('c', 'one'))
+    assert recorder.states('b') == [QUEUED, CANCELED] and recorder.events['b'][-1].code == ErrorCode.DROPPED
+    assert "'c'" in recorder.events['b'][-1].reason
+    engine.permits.release(2)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('c')[-1] is FINISHED
+
+
+def test_what_has_waited_too_long_expires_while_another_is_spoken(make, recorder):
+    engine = SteppingEngine(permits=0)
+    synthesizer = make(engine, rules=lambda: AdmissionRules(max_age=60.0))
+    synthesizer.submit(Utterance('a', 'one', received=time.monotonic()))
+    assert engine.speaking.wait(DEADLINE)
+    synthesizer.submit(Utterance('fresh', 'one', received=time.monotonic()))
+    synthesizer.submit(Utterance('old', 'one', received=time.monotonic() - 61))
+    synthesizer.expire()
+    assert recorder.events['old'][-1].code == ErrorCode.EXPIRED and '60 s' in recorder.events['old'][-1].reason
+    engine.permits.release(2)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('fresh')[-1] is FINISHED and recorder.states('old') == [QUEUED, CANCELED]
+
+
+def test_rules_change_from_one_request_to_the_next_and_a_refused_interrupt_interrupts_nothing(make, recorder):
+    engine, rules = SteppingEngine(permits=0), AdmissionRules()
+    synthesizer = make(engine, rules=lambda: rules)
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    rules = AdmissionRules(dedupe_window=60.0)
+    synthesizer.submit(Utterance('b', 'one'))
+    for voice in ('', 'plain'):     # the default voice by its name is the same voice
+        with pytest.raises(SpeechError, match='dedupe_window') as error:
+            synthesizer.submit(Utterance('c', ' one ', voice=voice, policy=Policy.INTERRUPT))
+        assert error.value.code == ErrorCode.DUPLICATE_TEXT
+    engine.permits.release(2)
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('a')[-1] is FINISHED and recorder.states('b')[-1] is FINISHED
+
+
 def test_nothing_is_accepted_before_and_after(make):
     synthesizer = make(SteppingEngine())
     synthesizer.accept(False)
@@ -332,3 +384,61 @@ def test_requests_from_many_threads_each_end_exactly_once(make, recorder):
             states = recorder.states(name)
             assert [s.terminal for s in states].count(True) == 1 and states[-1].terminal
             assert [c.last for c in recorder.chunks[name]].count(True) == (STARTED in states)
+
+
+def test_the_next_utterance_is_synthesized_while_one_is_heard_but_no_more_than_that(make, recorder):
+    engine = SteppingEngine()
+    synthesizer = make(engine, pacing=Pacing('realtime'))
+    for name in 'abc':
+        synthesizer.submit(Utterance(name, 'word ' * 600))     # a minute each
+    with synthesizer._changed:
+        assert synthesizer._changed.wait_for(lambda: 'b' in recorder.stats, DEADLINE)
+        assert synthesizer._changed.wait_for(lambda: synthesizer._synthesizing is None, DEADLINE)
+    assert recorder.states('a') == recorder.states('b') == [QUEUED, STARTED] and recorder.states('c') == [QUEUED]
+    assert not recorder.chunks['b'] and recorder.stats['b'].audio_duration == pytest.approx(60)
+    assert synthesizer.busy and synthesizer.stop() == 3
+    assert synthesizer.wait_until_idle(DEADLINE)
+    for name in 'ab':
+        assert recorder.states(name)[-1] is CANCELED and [c.last for c in recorder.chunks[name]].count(True) == 1
+    assert not recorder.chunks['c'] and sum(c.duration for c in recorder.chunks['a']) < 20
+
+
+def test_cancel_silences_at_once_even_if_the_engine_is_slow_to_notice(make, recorder):
+    engine = SteppingEngine(permits=1)
+    engine_stuck = threading.Event()
+    original, engine.synthesize = engine.synthesize, None
+
+    def synthesize(text, settings, emit, canceled):
+        original('one', settings, emit, canceled)
+        assert engine_stuck.wait(DEADLINE)
+        emit(np.full(100, 1000, np.int16))
+    engine.synthesize = synthesize
+    synthesizer = make(engine)
+    synthesizer.submit(Utterance('a', 'one'))
+    assert engine.speaking.wait(DEADLINE)
+    with synthesizer._changed:
+        assert synthesizer.cancel('a', 'stopped', 'enough')
+        assert recorder.states('a')[-1] is CANCELED and recorder.chunks['a'][-1].last
+        with pytest.raises(SpeechError):     # its statistics are still to come
+            synthesizer.submit(Utterance('a', 'one'))
+    engine_stuck.set()
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert [c.last for c in recorder.chunks['a']].count(True) == 1 and 'a' in recorder.stats
+
+
+def test_pause_holds_everything_back_and_stop_works_meanwhile(make, recorder):
+    synthesizer = make(SteppingEngine())
+    synthesizer.pause()
+    for name in 'abc':
+        synthesizer.submit(Utterance(name, 'one two'))
+    with synthesizer._changed:
+        assert synthesizer._changed.wait_for(lambda: 'b' in recorder.stats, DEADLINE)
+    assert not recorder.chunks and synthesizer.paused
+    assert synthesizer.cancel('a', 'stopped', 'enough')
+    assert recorder.states('a') == [QUEUED, STARTED, CANCELED]
+    synthesizer.resume()
+    assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('b')[-1] is FINISHED and recorder.states('c')[-1] is FINISHED
+    synthesizer.pause()
+    synthesizer.submit(Utterance('d', 'one two'))
+    assert synthesizer.stop() == 1 and synthesizer.wait_until_idle(DEADLINE)
