@@ -34,7 +34,7 @@ test:
 	@scripts/setup.sh test
 	@scripts/system_packages.sh
 	@$(MAKE) --no-print-directory install/.built
-	@. scripts/env.sh && python3 -m pytest test $(PYTEST_ARGS)
+	@. scripts/env.sh && python3 -m pytest $(or $(PYTEST_ARGS),test)
 
 build:
 	@scripts/setup.sh run
