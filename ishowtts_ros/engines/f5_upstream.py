@@ -67,7 +67,7 @@ class F5UpstreamEngine:
         except ImportError as error:
             raise SpeechError(ErrorCode.ENGINE_UNAVAILABLE,
                               f"engine 'f5_upstream' needs the f5-tts package: {error}; "
-                              "pip install 'ishowtts[f5_upstream]', or choose engine 'f5'") from error
+                              "pip install 'ishowtts[upstream]', or choose engine 'f5'") from error
         config = self._config
         checkpoint = locate_checkpoint(config, progress)
         vocab = locate_vocab(config, checkpoint, progress)

@@ -10,12 +10,12 @@ from ..core.engine import Engine
 from ..core.types import ErrorCode, SpeechError
 from ..core.voices import VoiceRegistry
 
-# name: (module, engine class, dataclass of its load-time options)
+# name: (module, engine class, dataclass of its load-time options, pip extra that brings what it needs)
 ENGINES = {
-    'espeak': ('espeak', 'EspeakEngine', 'EspeakConfig'),
-    'tone': ('tone', 'ToneEngine', 'ToneConfig'),
-    'f5': ('f5.engine', 'F5Engine', 'F5Config'),
-    'f5_upstream': ('f5_upstream', 'F5UpstreamEngine', 'F5UpstreamConfig'),
+    'espeak': ('espeak', 'EspeakEngine', 'EspeakConfig', ''),
+    'tone': ('tone', 'ToneEngine', 'ToneConfig', ''),
+    'f5': ('f5.engine', 'F5Engine', 'F5Config', 'f5'),
+    'f5_upstream': ('f5_upstream', 'F5UpstreamEngine', 'F5UpstreamConfig', 'upstream'),
 }
 
 
@@ -29,14 +29,15 @@ def create(name: str, options: Mapping[str, Any] | None = None, voices: VoiceReg
     """
     if name not in ENGINES:
         raise SpeechError(ErrorCode.UNKNOWN_ENGINE, f"unknown engine '{name}'; there are: {', '.join(sorted(ENGINES))}")
-    module_name, engine_class, config_class = ENGINES[name]
+    module_name, engine_class, config_class, extra = ENGINES[name]
     try:
         module = importlib.import_module(f'.{module_name}', __package__)
     except ImportError as error:
+        package = f'ishowtts[{extra}]' if extra else 'ishowtts'
         raise SpeechError(
             ErrorCode.ENGINE_UNAVAILABLE,
             f"engine '{name}' needs a package that is not installed: {error}; "
-            f"pip install 'ishowtts[{name}]', or choose another engine") from error
+            f"pip install '{package}', or choose another engine") from error
     config_type = getattr(module, config_class)
     fields = {field.name for field in dataclasses.fields(config_type)}
     unknown = set(options or {}) - fields

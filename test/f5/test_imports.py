@@ -63,11 +63,11 @@ def test_without_torch_the_error_names_the_extra():
     code = ('import sys; sys.modules["torch"] = None\n'
             'from ishowtts_ros.engines import registry\n'
             'from ishowtts_ros.core.types import SpeechError\n'
-            'for name in ("f5", "f5_upstream"):\n'
+            'for name, extra in (("f5", "f5"), ("f5_upstream", "upstream")):\n'
             '    try:\n'
             '        registry.create(name)\n'
             '    except SpeechError as error:\n'
-            '        assert error.code == "engine_unavailable" and f"ishowtts[{name}]" in str(error), error\n'
+            '        assert error.code == "engine_unavailable" and f"ishowtts[{extra}]" in str(error), error\n'
             '    else:\n'
             '        raise AssertionError(name)\n')
     subprocess.run([sys.executable, '-c', code], check=True)
