@@ -11,6 +11,7 @@ import torch
 from reference import REAL, Case, cosine, our_sampler, relative_error, upstream_mel
 
 SECOND = Case(speech=94, prompt=94, tokens=30, nfe_step=7)          # 1 s of speech
+HALF_SECOND = Case(speech=47, prompt=24, tokens=15, nfe_step=7)     # a CPU without 16-bit arithmetic emulates it slowly
 TEN_SECONDS = Case(speech=938, prompt=94, tokens=150, nfe_step=2)   # 10 s
 
 
@@ -22,5 +23,5 @@ def test_fp32(case):
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
 def test_half_precision(dtype):
-    mel, = our_sampler(REAL, dtype).sample([SECOND.request], **SECOND.solver)
-    assert cosine(mel, upstream_mel(SECOND, REAL)) >= 0.999
+    mel, = our_sampler(REAL, dtype).sample([HALF_SECOND.request], **HALF_SECOND.solver)
+    assert cosine(mel, upstream_mel(HALF_SECOND, REAL)) >= 0.999

@@ -101,7 +101,8 @@ class F5Engine:
 
     def warmup(self, progress: Progress) -> None:
         """Compile and capture for every configured bucket, then speak once."""
-        self._loaded_sampler().warmup(lambda done, what: progress(0.95 * done, what))
+        self._loaded_sampler().warmup(lambda done, what: progress(0.9 * done, what))
+        self._vocoder.warmup()
         try:
             self.synthesize('Hello there.', SynthesisSettings(nfe_step=2), lambda samples: None, lambda: False)
         except SpeechError as error:

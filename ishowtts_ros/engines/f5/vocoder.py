@@ -66,9 +66,13 @@ class Vocoder:
         magnitude = magnitude.exp().clip(max=1e2)
         return torch.stack((magnitude * phase.cos(), magnitude * phase.sin()), dim=-1)
 
-    def warmup(self, seconds: float = 2.0) -> None:
-        """Decode silence once, so that compilation and kernel choice are done."""
-        self.decode(torch.zeros(1, max(2, int(seconds * FRAME_RATE)), MEL_CHANNELS))
+    def warmup(self) -> None:
+        """Decode silence, short and long, so that compilation and kernel choice are done.
+
+        torch chooses another convolution from 20,480 input values on (204 frames), which is another compilation.
+        """
+        for seconds in (1.0, 4.0):
+            self.decode(torch.zeros(1, int(seconds * FRAME_RATE), MEL_CHANNELS))
 
     @property
     def counters(self) -> dict[str, int]:
