@@ -141,18 +141,12 @@ class Pacer:
             track.complete = True
             self._advance()
 
-    def cut_off(self, track: Track) -> None:
-        """Drop what has not been published. The last chunk is published now, or when the track's turn comes."""
+    def cut_off(self, *tracks: Track) -> None:
+        """Drop what has not been published of these. Their last chunks are published now, or when their turn comes."""
         with self._lock:
-            if track.cut or track not in self._tracks:
-                return
-            track.cut = True
-            track.drop()
-            now = time.monotonic()
-            if self._paused and now >= self._end:
-                track.writer.drop()     # out of silence, the held back end would be a click
-            if track.begins is not None:
-                self._end = max(now, track.begins)
+            for track in tracks:
+                if not track.cut and track in self._tracks:
+                    self._cut(track)
             self._drained.notify_all()
             self._advance()
 
@@ -174,6 +168,15 @@ class Pacer:
         self._thread.join()
         with self._lock:
             self._set_speaking(False)
+
+    def _cut(self, track: Track) -> None:
+        track.cut = True
+        track.drop()
+        now = time.monotonic()
+        if self._paused and now >= self._end:
+            track.writer.drop()     # out of silence, the held back end would be a click
+        if track.begins is not None:
+            self._end = max(now, track.begins)
 
     def _advance(self) -> None:
         """Publish what may be published now, and let the thread know when to go on."""

@@ -160,7 +160,7 @@ class Synthesizer:
         """End one utterance, started or waiting. False if there is none of that id."""
         with self._changed:
             if job := self._jobs.get(utterance_id):
-                self._end(job, UtteranceState.CANCELED, code, reason)
+                self._end([job], UtteranceState.CANCELED, code, reason)
                 return True
             utterance = self._queue.remove(utterance_id)
             if utterance:
@@ -172,8 +172,7 @@ class Synthesizer:
         """End what has been started and drop what waits. Returns how many that were."""
         with self._changed:
             waiting, started = self._queue.clear(), list(self._jobs.values())
-            for job in started:
-                self._end(job, UtteranceState.CANCELED, code, reason)
+            self._end(started, UtteranceState.CANCELED, code, reason)
             for utterance in waiting:
                 self._tell(utterance, UtteranceState.CANCELED, code, reason)
             self._changed.notify_all()
@@ -216,12 +215,14 @@ class Synthesizer:
         synthesizing = self._synthesizing and self._synthesizing.id == utterance_id
         return bool(synthesizing) or utterance_id in self._jobs or utterance_id in self._queue
 
-    def _end(self, job: _Job, state: UtteranceState, code: str, reason: str) -> None:
-        """Silence a job and tell why."""
-        del self._jobs[job.utterance.id]
-        job.ended.set()
-        self._pacer.cut_off(job.track)
-        self._tell(job.utterance, state, code, reason)
+    def _end(self, jobs: list[_Job], state: UtteranceState, code: str, reason: str) -> None:
+        """Silence jobs and tell why. All at once: were one cut off before the next, that one could still be heard."""
+        for job in jobs:
+            del self._jobs[job.utterance.id]
+            job.ended.set()
+        self._pacer.cut_off(*(job.track for job in jobs))
+        for job in jobs:
+            self._tell(job.utterance, state, code, reason)
         self._changed.notify_all()
 
     def _on_finished(self, track: Track) -> None:
@@ -291,7 +292,7 @@ class Synthesizer:
         with self._changed:
             self._listener.on_stats(stats)
             if failure and not job.ended.is_set():
-                self._end(job, UtteranceState.FAILED, failure.code, str(failure))
+                self._end([job], UtteranceState.FAILED, failure.code, str(failure))
             elif not job.ended.is_set():
                 self._speech_rate.add(stats, settings.speed)
                 self._pacer.finish(job.track)

@@ -188,3 +188,15 @@ def test_audio_is_gathered_until_the_rest_can_follow_without_a_gap(pacer, ear):
     pacer.finish(short)                 # all of it is there: no reason to wait
     pacer.finish(track)
     ear.wait(lambda: len(ear.finished) == 2)
+
+
+def test_what_is_cut_off_together_is_not_heard_one_after_the_other(pacer, ear):
+    """Cutting the first off must not let the second, which is complete and in a burst, out for a moment."""
+    first, second = pacer.begin('a', RATE, REALTIME), pacer.begin('b', RATE, BURST)
+    pacer.write(first, noise(5))
+    pacer.write(second, noise(1))
+    pacer.finish(second)
+    pacer.cut_off(first, second)
+    assert not ear.finished and len(pacer) == 0
+    assert [(c.utterance_id, c.last) for c in ear.chunks if c.last] == [('a', True), ('b', True)]
+    assert len(ear.samples('b')) == 0

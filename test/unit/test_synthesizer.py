@@ -442,3 +442,18 @@ def test_pause_holds_everything_back_and_stop_works_meanwhile(make, recorder):
     synthesizer.pause()
     synthesizer.submit(Utterance('d', 'one two'))
     assert synthesizer.stop() == 1 and synthesizer.wait_until_idle(DEADLINE)
+
+
+def test_stop_cancels_the_one_heard_and_the_one_synthesized_ahead_of_it(make, recorder):
+    engine = SteppingEngine()
+    synthesizer = make(engine, pacing=Pacing('realtime', 0.05))
+    synthesizer.submit(Utterance('a', 'word ' * 100))     # 10 s of audio
+    synthesizer.submit(Utterance('b', 'word'))
+    with synthesizer._changed:
+        assert synthesizer._changed.wait_for(lambda: len(engine.settings) == 2 and synthesizer._synthesizing is None, DEADLINE)
+        assert synthesizer.stop() == 2
+    assert synthesizer.wait_until_idle(DEADLINE)
+    for name in 'ab':
+        assert recorder.states(name) == [QUEUED, STARTED, CANCELED]
+        assert [c.last for c in recorder.chunks[name]].count(True) == 1
+    assert not sum(len(c.samples) for c in recorder.chunks['b'])
