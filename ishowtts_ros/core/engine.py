@@ -16,8 +16,8 @@ Progress = Callable[[float, str], None]     # fraction done 0..1, what is being 
 class Engine(Protocol):
     """Turns text into speech.
 
-    One thread calls load, warmup, synthesize and close, always the same one. Once loaded,
-    `voices`, `default_voice` and `check_voice` may be called from any thread.
+    One thread at a time calls load, warmup, synthesize and close. `voices`, `default_voice` and
+    `check_voice` may be called from any thread, and before loading if what they tell is known by then.
     Whatever goes wrong is raised as SpeechError; after an error in synthesize the engine
     is ready for the next utterance.
     """

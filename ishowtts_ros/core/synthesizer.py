@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-import logging
 import threading
 import time
 from typing import Callable, Protocol
@@ -13,18 +13,16 @@ import numpy as np
 
 from .admission import Admission, AdmissionRules
 from .engine import Engine, Progress
+from .failover import Failover
 from .pacer import Pacer, Pacing, Track
 from .prebuffer import SpeechRate
 from .queue import SpeechQueue
 from .text import clean
-from .types import (AudioChunk, ErrorCode, NFE_STEP_RANGE, Policy, SPEED_RANGE, SpeechError, SynthesisSettings,
+from .types import (as_speech_error, AudioChunk, ErrorCode, NFE_STEP_RANGE, Policy, SPEED_RANGE, SpeechError, SynthesisSettings,
                     Utterance, UtteranceEvent, UtteranceState, UtteranceStats)
 
 EVENT_TEXT_LENGTH = 200     # characters of the text that an event repeats
 AHEAD = 2                   # utterances that may be started: one is heard while the next is synthesized
-
-log = logging.getLogger(__name__)
-
 
 class Listener(Protocol):
     """Hears what happens, in the order in which it happens. Must not block; may be called from any thread."""
@@ -51,6 +49,7 @@ class _Job:
     """An utterance that was started and has not ended."""
 
     utterance: Utterance
+    engine: Engine
     settings: SynthesisSettings
     track: Track
     ended: threading.Event = field(default_factory=threading.Event)     # its terminal event has been told
@@ -63,15 +62,16 @@ class Synthesizer:
     one last chunk, and statistics when its synthesis has ended. Only the worker thread touches the
     engine, from load to close.
 
+    :param engines: who speaks
     :param current_settings: asked once when an utterance starts, from the worker thread
     :param rules: asked at every request
     :param pacing: asked once when an utterance starts, from the worker thread
     """
 
-    def __init__(self, engine: Engine, current_settings: Callable[[], SynthesisSettings], listener: Listener,
+    def __init__(self, engines: Failover, current_settings: Callable[[], SynthesisSettings], listener: Listener,
                  limits: Limits = Limits(), rules: Callable[[], AdmissionRules] = AdmissionRules,
                  pacing: Callable[[], Pacing] = Pacing):
-        self._engine = engine
+        self._engines = engines
         self._current_settings = current_settings
         self._listener = listener
         self._limits = limits
@@ -85,7 +85,7 @@ class Synthesizer:
         self._pacer = Pacer(lock, listener.on_audio, self._on_finished, listener.on_speaking)
         self._jobs: dict[str, _Job] = {}                    # started and not ended, by utterance id
         self._synthesizing: Utterance | None = None         # it may have ended already, if it was canceled
-        self._speech_rate = SpeechRate()
+        self._speech_rates: dict[str, SpeechRate] = defaultdict(SpeechRate)     # by engine name
         self._accepting = False
         self._closing = False
         self._loaded: Future = Future()
@@ -132,7 +132,7 @@ class Synthesizer:
                 raise SpeechError(ErrorCode.DUPLICATE_ID,
                                   f"an utterance with id '{utterance.id}' is under way; use another id or leave it empty")
             rules, now = self._rules(), time.monotonic()
-            voice = checked.voice or self._current_settings().voice or self._engine.default_voice
+            voice = checked.voice or self._current_settings().voice or self._engines.default_voice
             self._admission.check(checked, voice, rules, now)
             self.expire()
             if utterance.policy is Policy.INTERRUPT:
@@ -208,7 +208,7 @@ class Synthesizer:
         check_range('nfe_step', utterance.nfe_step, NFE_STEP_RANGE)
         check_range('speed', utterance.speed, SPEED_RANGE)
         if self._accepting and utterance.voice:
-            self._engine.check_voice(utterance.voice)
+            self._engines.check_voice(utterance.voice)
         return Utterance(**{**utterance.__dict__, 'text': text})
 
     def _under_way(self, utterance_id: str) -> bool:
@@ -235,17 +235,18 @@ class Synthesizer:
 
     def _run(self, progress: Progress) -> None:
         try:
-            # Loading is most of the way and warming the rest, as far as a person waiting can tell.
-            self._engine.load(lambda done, what: progress(done / 2, what))
-            self._engine.warmup(lambda done, what: progress((1 + done) / 2, what))
+            self._engines.load(progress)
         except BaseException as error:
-            self._engine.close()
+            self._engines.close()
             self._loaded.set_exception(as_speech_error(error, ErrorCode.LOAD_FAILED))
             return
         self._loaded.set_result(None)
         while job := self._next_job():
-            self._speak(job)
-        self._engine.close()
+            try:
+                self._speak(job)
+            except Exception as error:      # a bug, or a listener that broke; the next utterance is not to blame
+                self._abandon(job, as_speech_error(error, ErrorCode.ENGINE_FAILED))
+        self._engines.close()
 
     def _next_job(self) -> _Job | None:
         """Wait for the next utterance's turn and start it; None when closing."""
@@ -255,20 +256,26 @@ class Synthesizer:
                 if self._closing:
                     return None
                 self.expire()
-                if self._queue:
-                    return self._start(self._queue.pop())
+                if not self._queue:
+                    continue
+                utterance = self._queue.pop()
+                try:
+                    return self._start(utterance)
+                except Exception as error:
+                    failure = as_speech_error(error, ErrorCode.ENGINE_FAILED)
+                    self._tell(utterance, UtteranceState.FAILED, failure.code, str(failure))
 
     def _start(self, utterance: Utterance) -> _Job:
-        settings = utterance.settings(self._current_settings())
-        prebuffer = self._speech_rate.prebuffer(len(utterance.text), settings.speed)
-        track = self._pacer.begin(utterance.id, self._engine.sample_rate, self._pacing(), prebuffer)
-        job = self._jobs[utterance.id] = _Job(utterance, settings, track)
+        engine, settings = self._engines.cast(utterance.settings(self._current_settings()))
+        pacing, prebuffer = self._pacing(), self._speech_rates[engine.name].prebuffer(len(utterance.text), settings.speed)
+        track = self._pacer.begin(utterance.id, engine.sample_rate, pacing, prebuffer)
+        job = self._jobs[utterance.id] = _Job(utterance, engine, settings, track)
         self._synthesizing = utterance
         self._tell(utterance, UtteranceState.STARTED)
         return job
 
     def _speak(self, job: _Job) -> None:
-        utterance, settings, engine = job.utterance, job.settings, self._engine
+        utterance, engine, settings = job.utterance, job.engine, job.settings
         started, blocked, samples_made = time.monotonic(), 0.0, 0
         stats = UtteranceStats(
             utterance.id, engine.name, settings.voice or engine.default_voice,
@@ -286,6 +293,8 @@ class Synthesizer:
             engine.synthesize(utterance.text, settings, emit, job.ended.is_set)
         except Exception as error:
             failure = as_speech_error(error, ErrorCode.ENGINE_FAILED)
+        if failure or not job.ended.is_set():
+            self._engines.report(engine, failure)
         stats.synthesis_time = time.monotonic() - started - blocked
         stats.audio_duration = samples_made / engine.sample_rate
 
@@ -294,8 +303,15 @@ class Synthesizer:
             if failure and not job.ended.is_set():
                 self._end([job], UtteranceState.FAILED, failure.code, str(failure))
             elif not job.ended.is_set():
-                self._speech_rate.add(stats, settings.speed)
+                self._speech_rates[engine.name].add(stats, settings.speed)
                 self._pacer.finish(job.track)
+            self._synthesizing = None
+            self._changed.notify_all()
+
+    def _abandon(self, job: _Job, failure: SpeechError) -> None:
+        with self._changed:
+            if not job.ended.is_set():
+                self._end([job], UtteranceState.FAILED, failure.code, str(failure))
             self._synthesizing = None
             self._changed.notify_all()
 
@@ -309,11 +325,3 @@ def check_range(name: str, value: float, valid: tuple[float, float]) -> None:
     low, high = valid
     if value and not low <= value <= high:
         raise SpeechError(ErrorCode.INVALID_PARAMETER, f'{name} {value} is not in {low} to {high}')
-
-
-def as_speech_error(error: BaseException, code: str) -> SpeechError:
-    """Any error as one with a code; an unexpected one is logged with its traceback."""
-    if isinstance(error, SpeechError):
-        return error
-    log.error('unexpected %s', type(error).__name__, exc_info=error)
-    return SpeechError(code, f'{type(error).__name__}: {error}')

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings, strategies as st  # noqa
 from hypothesis.stateful import Bundle, rule, RuleBasedStateMachine  # noqa: E402
 
 from ishowtts_ros.core.admission import AdmissionRules, OVERFLOW  # noqa: E402
+from ishowtts_ros.core.failover import Failover  # noqa: E402
 from ishowtts_ros.core.pacer import Pacing  # noqa: E402
 from ishowtts_ros.core.synthesizer import AHEAD, Limits, Synthesizer  # noqa: E402
 from ishowtts_ros.core.types import (ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance,  # noqa: E402
@@ -70,7 +71,7 @@ class Conversation(RuleBasedStateMachine):
         self.current = SynthesisSettings(voice='plain')
         self.rules_now, self.pacing = AdmissionRules(), Pacing('realtime', 0.05)
         self.engine = WordEngine()
-        self.synthesizer = Synthesizer(self.engine, lambda: self.current, self, Limits(queue_depth=4),
+        self.synthesizer = Synthesizer(Failover(lambda: self.engine), lambda: self.current, self, Limits(queue_depth=4),
                                        lambda: self.rules_now, lambda: self.pacing)
         self.synthesizer.start(lambda done, doing: None).result(DEADLINE)
         self.synthesizer.accept(True)

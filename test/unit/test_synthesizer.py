@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ishowtts_ros.core.admission import AdmissionRules
+from ishowtts_ros.core.failover import Failover
 from ishowtts_ros.core.pacer import Pacing
 from ishowtts_ros.core.synthesizer import Limits, Synthesizer
 from ishowtts_ros.core.types import ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance, UtteranceState
@@ -105,7 +106,7 @@ def make(recorder):
 
     def make(engine, limits=Limits(), settings=SynthesisSettings, rules=AdmissionRules,
              pacing=Pacing('burst')):
-        synthesizer = Synthesizer(engine, settings, recorder, limits, rules, lambda: pacing)
+        synthesizer = Synthesizer(Failover(lambda: engine), settings, recorder, limits, rules, lambda: pacing)
         made.append(synthesizer)
         synthesizer.start(lambda done, doing: None).result(DEADLINE)
         synthesizer.accept(True)
@@ -356,7 +357,7 @@ def test_close_cancels_what_is_under_way(make, recorder):
 def test_a_load_that_fails_says_why(recorder, error, code):
     engine = SteppingEngine()
     engine.load_error = error
-    synthesizer = Synthesizer(engine, SynthesisSettings, recorder)
+    synthesizer = Synthesizer(Failover(lambda: engine), SynthesisSettings, recorder)
     with pytest.raises(SpeechError, match=str(error)) as raised:
         synthesizer.start(lambda done, doing: None).result(DEADLINE)
     assert raised.value.code == code
