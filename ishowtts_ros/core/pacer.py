@@ -110,6 +110,13 @@ class Pacer:
     def paused(self) -> bool:
         return self._paused
 
+    @property
+    def ahead(self) -> float:
+        """Seconds of speech that are there already: so long does it take until more is needed."""
+        with self._lock:
+            waiting = sum(track.waiting / track.sample_rate for track in self._tracks)
+            return max(self._end - time.monotonic(), 0.0) + waiting
+
     def begin(self, utterance_id: str, sample_rate: int, pacing: Pacing, prebuffer: float = 0.0) -> Track:
         """:param prebuffer: seconds of audio to gather before the first is published (realtime)"""
         track = Track(ChunkWriter(utterance_id, sample_rate, self._send), sample_rate, pacing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+import math
 
 from .types import UtteranceStats
 
@@ -20,6 +21,13 @@ class SpeechRate:
         """:param stats: of an utterance that was synthesized to its end"""
         if stats.audio_duration:
             self._latest.append((stats.synthesis_time, stats.audio_duration, stats.text_length / speed))
+
+    def work(self, text_length: int, speed: float) -> float:
+        """Seconds that synthesizing such a text will take at most, as far as is known; infinite before the first one."""
+        if not self._latest:
+            return math.inf
+        work, _, characters = (sum(column) for column in zip(*self._latest))
+        return MARGIN * work / characters * text_length / speed
 
     def prebuffer(self, text_length: int, speed: float) -> float:
         """Seconds of audio to gather; 0 while the engine is faster than speech, and before the first utterance.

@@ -20,6 +20,7 @@ from ishowtts_ros.core.types import (ErrorCode, Policy, SpeechError, SynthesisSe
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
 DEADLINE = 30.0     # s in which everything must have ended
+BATCH = 3           # utterances that the engine speaks in one pass
 PIECE = 20          # samples of each word: 20 ms
 CANCEL_CODES = {ErrorCode.STOPPED, ErrorCode.INTERRUPTED, ErrorCode.DROPPED, ErrorCode.EXPIRED}
 
@@ -27,7 +28,7 @@ CANCEL_CODES = {ErrorCode.STOPPED, ErrorCode.INTERRUPTED, ErrorCode.DROPPED, Err
 class WordEngine:
     """20 ms of audio for each word; fails at the word 'fail'. Remembers what it was asked for."""
 
-    name, sample_rate, has_solver, default_voice = 'words', 1000, True, 'plain'
+    name, sample_rate, has_solver, default_voice, batch_size = 'words', 1000, True, 'plain', BATCH
 
     def __init__(self):
         self.asked = {}     # text -> settings
@@ -52,6 +53,17 @@ class WordEngine:
             if word == 'fail':
                 raise SpeechError(ErrorCode.ENGINE_FAILED, 'told to')
             emit(np.full(PIECE, 1000, np.int16))
+
+    def synthesize_batch(self, batch):
+        assert len(batch) <= BATCH and len({speech.settings.nfe_step for speech in batch}) == 1
+        failures = []
+        for speech in batch:
+            try:
+                self.synthesize(speech.text, speech.settings, speech.emit, speech.canceled)
+                failures.append(None)
+            except SpeechError as error:
+                failures.append(error)
+        return failures
 
     def close(self):
         pass
@@ -194,7 +206,7 @@ class Conversation(RuleBasedStateMachine):
                 best = max(waiting, key=lambda name: self.utterances[name].priority)     # the first of the best
                 assert entry.utterance_id == best
                 under_way += 1
-                assert under_way <= AHEAD
+                assert under_way <= AHEAD - 1 + BATCH
             if not hasattr(entry, 'samples') and entry.state is not QUEUED and entry.utterance_id in waiting:
                 waiting.remove(entry.utterance_id)
 
