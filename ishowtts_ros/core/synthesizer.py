@@ -280,7 +280,7 @@ class Synthesizer:
         """The started utterance; none when it failed at once."""
         try:
             engine, settings = self._engines.cast(utterance.settings(self._current_settings()))
-            pacing, prebuffer = self._pacing(), self._speech_rates[engine.name].prebuffer(len(utterance.text), settings.speed)
+            pacing = self._pacing()
         except Exception as error:      # the next utterance is not to blame
             failure = as_speech_error(error, ErrorCode.ENGINE_FAILED)
             self._tell(utterance, UtteranceState.FAILED, failure.code, str(failure))
@@ -290,7 +290,7 @@ class Synthesizer:
             utterance.id, engine.name, settings.voice or engine.default_voice,
             settings.nfe_step if engine.has_solver else 0, len(utterance.text),
             queue_time=time.monotonic() - utterance.received)
-        track = self._pacer.begin(utterance.id, engine.sample_rate, pacing, prebuffer)
+        track = self._pacer.begin(utterance.id, engine.sample_rate, pacing)
         job = self._jobs[utterance.id] = _Job(utterance, engine, settings, track, stats)
         self._synthesizing.add(utterance.id)
         self._tell(utterance, UtteranceState.STARTED)
@@ -299,13 +299,18 @@ class Synthesizer:
     def _speak(self, jobs: list[_Job]) -> None:
         """Synthesize utterances of one engine, several of them in one pass."""
         engine, started, blocked = jobs[0].engine, time.monotonic(), 0.0
+        rate = self._speech_rates[engine.name]
 
         def emitter(job: _Job) -> Callable[[np.ndarray], None]:
             def emit(samples: np.ndarray) -> None:
                 nonlocal blocked
-                job.stats.audio_duration += len(samples) / engine.sample_rate
+                duration = len(samples) / engine.sample_rate
+                if not job.stats.audio_duration:
+                    job.stats.first_audio_latency = time.monotonic() - started
+                    self._pacer.gather(job.track, rate.prebuffer(
+                        len(job.utterance.text), job.settings.speed, job.stats.first_audio_latency, duration))
+                job.stats.audio_duration += duration
                 blocked += self._pacer.write(job.track, samples)
-                job.stats.first_audio_latency = job.stats.first_audio_latency or time.monotonic() - started
             return emit
 
         batch = [Speech(job.utterance.text, job.settings, emitter(job), job.ended.is_set) for job in jobs]
