@@ -99,6 +99,7 @@ PARAMETERS = (
     Parameter('f5_upstream.vocoder', '', CONFIGURE, 'As f5.vocoder.'),
     Parameter('f5_upstream.device', 'auto', CONFIGURE, 'As f5.device.'),
     Parameter('tone.sample_rate', 24000, CONFIGURE, 'Sample rate of the test tone [Hz].', (8000, 48000)),
+    Parameter('tone.chunk', 0.1, CONFIGURE, 'How much audio the test engine hands over at a time [s].', (0.01, 10.0)),
     Parameter('tone.real_time_factor', 0.0, CONFIGURE, 'How slow the test engine is: work per audio [ratio].', (0.0, 10.0)),
     Parameter('tone.load_time', 0.0, CONFIGURE, 'How long the test engine loads [s].', (0.0, 600.0)),
     Parameter('tone.fail_on', '', CONFIGURE, 'A text that contains this makes the test engine fail.'),
