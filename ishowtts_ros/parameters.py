@@ -125,7 +125,7 @@ def declare(node: Node) -> list[str]:
 
 
 def refuse(changes: Iterable[RosParameter], engine: Failover | None, configured: bool) -> SetParametersResult:
-    """May these values be set? Changes nothing. Ranges rclpy has checked already, by the descriptors.
+    """May these values be set? Changes nothing.
 
     :param engine: the loaded engine, which knows the voices; None before it is loaded
     """
@@ -221,6 +221,9 @@ def _mismatch(parameter: Parameter, wanted: Any) -> bool:
         fits = isinstance(wanted, (list, array)) and all(type(item) in (int, float) for item in wanted)
     else:
         fits = type(wanted) is type(parameter.default) or (type(wanted) is int and isinstance(parameter.default, float))
+    if fits and parameter.range:    # rclpy does not apply a floating-point range to whole numbers
+        low, high = parameter.range
+        fits = low <= wanted <= high
     return not fits or bool(parameter.choices) and wanted not in parameter.choices
 
 

@@ -72,6 +72,7 @@ def test_bad_values_are_refused_with_what_would_be_right_and_the_node_speaks_on(
     speaking_node()
     for name, value, says in (
             ('nfe_step', 0, 'Max: 128'), ('nfe_step', 999, 'Max: 128'), ('speed', 99.0, 'Max: 4.0'),
+            ('speed', 9, 'a number from 0.25 to 4.0'),
             ('speed', 'fast', 'a number from 0.25 to 4.0'), ('voice', 'en-uss', 'en-us'), ('voice', 3, 'a string'),
             ('engine', 'tone', 'cleanup'), ('autostart', False, 'launch'), ('queue_depth', 5, 'cleanup'),
             ('nfe_step', 7.5, 'an integer from 1 to 128'), ('nfe_step', True, 'an integer'),
