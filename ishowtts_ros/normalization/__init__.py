@@ -31,7 +31,8 @@ def prepare() -> None:
     except ImportError as error:
         raise SpeechError(
             ErrorCode.ENGINE_UNAVAILABLE,
-            f'numbers cannot be read as words: {error}; pip install num2words, or set normalize_text to false') from error
+            f'numbers cannot be read as words: {error}; pip install num2words, or set normalize_text to false'
+        ) from error
     normalize('1', 'en')
 
 

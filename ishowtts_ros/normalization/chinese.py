@@ -1,7 +1,7 @@
 """Mandarin as it is read aloud, in simplified characters.
 
-num2words has no Chinese; cn2an (MIT) has, but cannot be told when two is 两 and not 二, so numbers are read here
-and compared with cn2an's by a test. The rules run as the English ones do.
+num2words has no Chinese. cn2an (MIT) has, but never says 两, and leaves out a 零 (100001000 becomes 一亿一千), so numbers
+are read here and compared with cn2an's by a test. The rules run as the English ones do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ DEGREES = {'°C': '摄氏度', '℃': '摄氏度', '°F': '华氏度', '℉': '�
 MONEY = {'¥': '元', '$': '美元', '€': '欧元', '£': '英镑', 'USD': '美元', 'EUR': '欧元', 'GBP': '英镑', 'CNY': '元',
          'RMB': '元', 'JPY': '日元', 'HK$': '港元', 'US$': '美元'}
 # Two of these are 两.
-COUNTED = ('小时', '公里', '公斤', '千克', '分钟', *'个只台次天年位条张本件辆块种倍米升吨克匹头名周岁群双对层家座支枚颗杯瓶碗步遍元人')
+COUNTED = ('小时', '公里', '公斤', '千克', '分钟',
+           *'个只台次天年位条张本件辆块种倍米升吨克匹头名周岁群双对层家座支枚颗杯瓶碗步遍元人')
 ADDRESS_SIGNS = {'.': '点', '/': '斜杠', '-': '杠', '_': '下划线', ':': '冒号', '@': '艾特', '?': '问号', '=': '等于',
                  '&': '和', '#': '井号', '%': '百分号', '+': '加', '~': '波浪号'}
 OPERATORS = {'+': '加', '=': '等于', '×': '乘', '÷': '除以', '&': '和', '<': '小于', '>': '大于', '≤': '不超过', '≥': '不少于',
@@ -47,29 +48,25 @@ def read(text: str) -> str:
 
 
 def whole(token: str) -> str:
-    """A whole number: 两 before 千, 万 and 亿 where it begins a group, digit by digit beyond 10^15."""
+    """A whole number: 两 before 千, 万 and 亿, digit by digit beyond 10^15."""
     if len(token) > LONGEST or token.startswith('0') and len(token) > 1:
         return digits(token)
-    value = int(token)
-    groups, spoken = [], ''
-    while value:
-        value, group = divmod(value, 10_000)
-        groups.append(group)
-    for power in reversed(range(len(groups))):
-        group = groups[power]
-        if not group:
-            continue
-        if spoken and (group < 1000 or not groups[power + 1]):
-            spoken += '零'
-        spoken += '两' if group == 2 and power else _thousands(group)
-        spoken += ('', '万', '亿', '万亿')[power]
-    if spoken.startswith('一十'):
-        spoken = spoken[1:]
-    return spoken or '零'
+    spoken = _whole(int(token)) or '零'
+    return spoken[1:] if spoken.startswith('一十') else spoken
+
+
+def _whole(value: int) -> str:
+    """From 1 on; '' for 0. What stands before 亿 and 万 is a number of its own."""
+    for size, name in ((10 ** 8, '亿'), (10 ** 4, '万')):
+        high, low = divmod(value, size)
+        if high:
+            gap = '零' if 0 < low < size // 10 else ''
+            return ('两' if high == 2 else _whole(high)) + name + gap + _whole(low)
+    return _thousands(value)
 
 
 def _thousands(group: int) -> str:
-    """1 to 9999."""
+    """1 to 9999; '' for 0."""
     spoken, gap = '', False
     for unit, name in ((1000, '千'), (100, '百'), (10, '十'), (1, '')):
         digit = group // unit % 10
@@ -158,7 +155,8 @@ def in_word(match: re.Match) -> str:
     """Digits beside Latin letters, as in H2O: a space goes between them."""
     left, right = match.string[:match.start()][-1:], match.string[match.end():match.end() + 1]
     spoken = number(match.group()) if '.' in match.group() else code(match.group())
-    return (' ' if left.isascii() and left.isalnum() else '') + spoken + (' ' if right.isascii() and right.isalnum() else '')
+    before, after = (' ' if side.isascii() and side.isalnum() else '' for side in (left, right))
+    return before + spoken + after
 
 
 def rule(pattern: str, reader) -> Rule:
@@ -169,12 +167,14 @@ AMOUNT = rf'(?P<amount>{NUMBER})(?:[-–~～](?P<upto>{NUMBER}))?(?:\s?(?P<scale
 RULES: tuple[Rule, ...] = (
     rule(r'(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}', address),
     rule(r'''(?<![A-Za-z])(?:https?://|ftp://|www\.)[!-~]*[A-Za-z0-9/]''', address),
-    rule(r'(?<![A-Za-z0-9_.@-])(?:[A-Za-z][A-Za-z0-9-]{0,62}\.){1,6}(?:com|org|net|cn|io|edu|gov)(?![A-Za-z0-9_.])(?:/[!-~]*[A-Za-z0-9/])?',
-         address),
+    rule(r'(?<![A-Za-z0-9_.@-])(?:[A-Za-z][A-Za-z0-9-]{0,62}\.){1,6}(?:com|org|net|cn|io|edu|gov)'
+         r'(?![A-Za-z0-9_.])(?:/[!-~]*[A-Za-z0-9/])?', address),
     rule(r'(?<![A-Za-z0-9_.])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])', lambda m: m.group().replace(',', '')),
     # days and hours
-    rule(rf'{START}(?P<year>{YEAR})(?P<between>[-/.])(?P<month>[01]?[0-9])(?P=between)(?P<day>[0-3]?[0-9])(?![0-9/.-]*[0-9])', date),
-    rule(rf'{START}(?P<a>{YEAR})\s?(?:[-–~～]|至|到)\s?(?P<b>{YEAR})(?=\s?年)', lambda m: f"{digits(m['a'])}到{digits(m['b'])}"),
+    rule(rf'{START}(?P<year>{YEAR})(?P<between>[-/.])(?P<month>[01]?[0-9])(?P=between)(?P<day>[0-3]?[0-9])'
+         r'(?![0-9/.-]*[0-9])', date),
+    rule(rf'{START}(?P<a>{YEAR})\s?(?:[-–~～]|至|到)\s?(?P<b>{YEAR})(?=\s?年)',
+         lambda m: f"{digits(m['a'])}到{digits(m['b'])}"),
     rule(rf'{START}(?P<n>[0-9]{{4}})(?=\s?年)', lambda m: digits(m['n'])),
     rule(rf'{START}{CLOCK}(?![0-9:：])', clock),
     # numbers that count nothing
@@ -193,7 +193,8 @@ RULES: tuple[Rule, ...] = (
     rule(rf'{SIGNED}\s?(?P<unit>{UNIT})(?:/(?P<per>{UNIT}))?(?![A-Za-z0-9_/²³])', measure),
     rule(rf'{START}(?P<over>[0-9]{{1,3}})/(?P<under>[1-9][0-9]{{0,2}})(?![0-9/]|\.[0-9])',
          lambda m: f"{whole(m['under'])}分之{whole(m['over'])}"),
-    rule(rf'{START}(?P<a>{NUMBER})\s?[:：]\s?(?P<b>{NUMBER})(?![0-9:：])', lambda m: f"{number(m['a'])}比{number(m['b'])}"),
+    rule(rf'{START}(?P<a>{NUMBER})\s?[:：]\s?(?P<b>{NUMBER})(?![0-9:：])',
+         lambda m: f"{number(m['a'])}比{number(m['b'])}"),
     rule(rf'{START}(?P<a>{NUMBER})\s?[x×]\s?(?=[0-9])', lambda m: number(m['a']) + '乘'),
     # signs
     rule(r'(?:#|[Nn]o\.\s?|№\s?)(?P<n>[0-9]+)(?![0-9.])', lambda m: code(m['n']) + '号'),

@@ -189,7 +189,7 @@ def clock(match: re.Match) -> str:
     hour, minute = int(match['hour']), int(match['minute'])
     half = half_of_day(match['half'])
     if minute:
-        spoken = f"{whole(match['hour'].lstrip('0') or '0', LANGUAGE)} {'oh ' if minute < 10 else ''}{words(minute, LANGUAGE)}"
+        spoken = f"{words(hour, LANGUAGE)} {'oh ' if minute < 10 else ''}{words(minute, LANGUAGE)}"
     elif half:
         spoken = words(hour, LANGUAGE)
     elif hour == 0:
@@ -260,14 +260,16 @@ RULES: tuple[Rule, ...] = (
     rule(rf'(?<![\w.@-])(?:[a-zA-Z][\w-]{{0,62}}\.){{1,6}}(?:{tables.TOP_DOMAINS})\b(?!\.\w){PATH}', address),
     rule(rf'(?<![\w.@/-])[a-zA-Z_][\w-]{{0,62}}(?:\.[\w-]{{1,62}}){{0,4}}\.(?:{tables.FILE_TYPES})\b(?!\.\w)', address),
     # days
-    rule(rf'{START}(?P<year>{YEAR})-(?P<month>[01]?[0-9])-(?P<day>[0-3]?[0-9])(?:(?P<t>T)(?=[0-9]{{2}}:)|(?![\w-]))', iso_date),
+    rule(rf'{START}(?P<year>{YEAR})-(?P<month>[01]?[0-9])-(?P<day>[0-3]?[0-9])(?:(?P<t>T)(?=[0-9]{{2}}:)|(?![\w-]))',
+         iso_date),
     rule(rf'{START}(?P<a>[0-3]?[0-9])/(?P<b>[0-3]?[0-9])/(?P<year>{YEAR})(?![\w/])', slash_date),
     rule(rf'\b(?P<month>{MONTH})\s(?P<day>[0-3]?[0-9]){SUFFIX}?(?![\w:%-]|[.,][0-9])(?:,?\s(?P<year>{YEAR})(?![\w:]))?',
          month_day),
     rule(rf'(?P<the>\b[Tt]he\s)?{START}(?P<day>[0-3]?[0-9]){SUFFIX}?\s(?:of\s)?(?P<month>{MONTH})(?!\w)'
          rf'(?:,?\s(?P<year>{YEAR})(?![\w:]))?', day_month),
     # "1,2,3" is a list, "1,234" is not
-    rule(r'(?<![\w.])[0-9]+(?:,[0-9]+)+', lambda m: m.group().replace(',', '' if GROUPED.fullmatch(m.group()) else ', ')),
+    rule(r'(?<![\w.])[0-9]+(?:,[0-9]+)+',
+         lambda m: m.group().replace(',', '' if GROUPED.fullmatch(m.group()) else ', ')),
     # money
     rule(rf'(?P<sign>(?<![\w.])-)?(?P<currency>{MONEY_SIGN})\s?{AMOUNT}(?:\s?(?P<scale>{SCALE})\b)?', money),
     rule(rf'{START}(?P<sign>(?<!\w)-)?{AMOUNT}(?:\s?(?P<scale>{SCALE}))?\s?(?P<currency>{CURRENCY}){END}', money),
@@ -278,12 +280,14 @@ RULES: tuple[Rule, ...] = (
     rule(rf'(?<![\w.])\([0-9]{{2,5}}\) ?[0-9]{{2,}}(?:[ -][0-9]{{2,}})*{END}', in_groups),
     rule(rf'{START}0[0-9]{{2,4}}[ /-][0-9]{{3,}}(?:[ -][0-9]{{2,}})*{END}', in_groups),
     rule(rf'{START}[0-9]+(?:-[0-9]+){{2,}}{END}|{START}[0-9]{{3}}-[0-9]{{4}}{END}', in_groups),
-    rule(r'(?:(?<!\w)(?P<v>[vV]))?(?<![0-9.])(?P<dotted>[0-9]+(?:\.[0-9]+){2,})(?::(?P<port>[0-9]{1,5})(?![0-9]))?', dotted),
+    rule(r'(?:(?<!\w)(?P<v>[vV]))?(?<![0-9.])(?P<dotted>[0-9]+(?:\.[0-9]+){2,})(?::(?P<port>[0-9]{1,5})(?![0-9]))?',
+         dotted),
     rule(r'(?<!\w)[vV](?P<n>[0-9]+(?:\.[0-9]+)?)(?!\w)', lambda m: 'version ' + number(m['n'])),
     # ranges
     rule(rf'{START}(?P<a>{YEAR})\s?[-–]\s?(?P<b>{YEAR})(?!\w|[.,:][0-9]|\s?(?:{UNIT}){END})',
          lambda m: f"{year(m['a'])} to {year(m['b'])}"),
-    rule(rf'(?P<a>{START}{SIGN}(?:[0-9]{{1,2}}:[0-9]{{2}}|{NUMBER})%?)(?:-|\s?–\s?)(?=[0-9])', lambda m: m['a'] + ' to '),
+    rule(rf'(?P<a>{START}{SIGN}(?:[0-9]{{1,2}}:[0-9]{{2}}|{NUMBER})%?)(?:-|\s?–\s?)(?=[0-9])',
+         lambda m: m['a'] + ' to '),
     # hours
     rule(rf'{START}{CLOCK}(?:{HALF}|(?P<utc>Z\b))?(?![\w:]|[.,][0-9])', clock),
     rule(rf'{START}(?P<n>1[0-2]|0?[1-9]){HALF}', lambda m: number(m['n'].lstrip('0')) + half_of_day(m['half'])),
@@ -297,12 +301,13 @@ RULES: tuple[Rule, ...] = (
     rule(rf'(?<![\w/])(?:{one_of(tables.LONE_UNITS)})(?![\w/²³])', lone_unit),
     rule(rf'{START}(?P<n>{NUMBER})\s?[x×](?!\w)', lambda m: number(m['n']) + ' times'),
     rule(rf'{SIGNED}(?P<e>[eE^])(?P<power>[-+]?[0-9]{{1,3}}){END}', power),
-    rule(rf'{START}(?:(?P<whole>[0-9]{{1,3}}) )?(?P<over>[0-9]{{1,3}})/(?P<under>[0-9]{{1,3}})(?![\w/]|\.[0-9])', fraction),
+    rule(rf'{START}(?:(?P<whole>[0-9]{{1,3}}) )?(?P<over>[0-9]{{1,3}})/(?P<under>[0-9]{{1,3}})(?![\w/]|\.[0-9])',
+         fraction),
     rule(rf'{START}(?P<a>{NUMBER}):(?P<b>[0-9]+)(?![\w:]|\.[0-9])', lambda m: f"{number(m['a'])} to {number(m['b'])}"),
     rule(rf'{START}(?P<n>{INTEGER}){SUFFIX}{END}', lambda m: ordinal(m['n'])),
     rule(rf'(?<![\w.])(?P<short>{one_of(tables.COUNTED)})\s?(?=[0-9])', said(tables.COUNTED, ' ')),
-    rule(rf'(?<![0-9]\s)\b(?P<before>(?:{one_of(tables.BEFORE_YEARS)}|{MONTH}),?\s)(?P<year>{YEAR})(?![\w%]|[.,:][0-9])',
-         lambda m: m['before'] + year(m['year'])),
+    rule(rf'(?<![0-9]\s)\b(?P<before>(?:{one_of(tables.BEFORE_YEARS)}|{MONTH}),?\s)(?P<year>{YEAR})'
+         r'(?![\w%]|[.,:][0-9])', lambda m: m['before'] + year(m['year'])),
     # signs
     rule(r'(?<![\w<>=-])(?P<sign>[<>≤≥~≈±])\s?(?=[-+.]?[0-9])', lambda m: tables.SIGNS[m['sign']] + ' '),
     rule(r'(?<=[\w)])\s?(?P<sign>[+=×÷])\s?(?=[-\w(])', lambda m: f" {tables.OPERATORS[m['sign']]} "),

@@ -36,7 +36,8 @@ UNITS = {
     # data
     'bit': 'bit', 'kbit': 'kilobit', 'Mbit': 'megabit', 'Gbit': 'gigabit', 'kB': 'kilobyte', 'KB': 'kilobyte',
     'MB': 'megabyte', 'GB': 'gigabyte', 'TB': 'terabyte', 'KiB': 'kibibyte', 'MiB': 'mebibyte', 'GiB': 'gibibyte',
-    'TiB': 'tebibyte', 'kbps': 'kilobit per second|kilobits per second', 'Mbps': 'megabit per second|megabits per second',
+    'TiB': 'tebibyte', 'kbps': 'kilobit per second|kilobits per second',
+    'Mbps': 'megabit per second|megabits per second',
     'Gbps': 'gigabit per second|gigabits per second', 'px': 'pixel', 'MP': 'megapixel',
 }
 # "gate 4A" is no current: these count as units only after a space.

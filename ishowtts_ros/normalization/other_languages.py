@@ -34,10 +34,11 @@ class Language:
 
 
 LANGUAGES = {
-    'de': Language('Komma', 'minus', 'Prozent', '{h} Uhr {m}', '{h} Uhr', before={'eins': 'ein'}, hour={'eins': 'ein'}, units={
+    'de': Language('Komma', 'minus', 'Prozent', '{h} Uhr {m}', '{h} Uhr',
+                   before={'eins': 'ein'}, hour={'eins': 'ein'}, units={
         'km/h': 'Kilometer pro Stunde', 'm/s': 'Meter pro Sekunde', 'km': 'Kilometer', 'm': 'Meter', 'cm': 'Zentimeter',
-        'mm': 'Millimeter', 'kg': 'Kilogramm', 'g': 'Gramm', 'l': 'Liter', '°C': 'Grad Celsius', '°': 'Grad', '€': 'Euro',
-        '$': 'Dollar', 'V': 'Volt', 'W': 'Watt', 'h': 'Stunde|Stunden', 'min': 'Minute|Minuten', 's': 'Sekunde|Sekunden'}),
+        'mm': 'Millimeter', 'kg': 'Kilogramm', 'g': 'Gramm', 'l': 'Liter', '°C': 'Grad Celsius', '°': 'Grad',
+        '€': 'Euro', '$': 'Dollar', 'V': 'Volt', 'W': 'Watt'}),
     'fr': Language('virgule', 'moins', 'pour cent', '{h} heures {m}', '{h} heures', group=BLANKS,
                    hour={'un': 'une', 'vingt et un': 'vingt et une'}, units={
         'km/h': 'kilomètre par heure|kilomètres par heure', 'km': 'kilomètre|kilomètres', 'm': 'mètre|mètres',
@@ -147,10 +148,11 @@ def rules(language: str) -> tuple[Rule, ...]:
         return (re.compile(rf'{start}(?P<n>[0-9]+){end}'), reader.bare),
     integer = rf'(?:[0-9]{{1,3}}(?:[{row.group}][0-9]{{3}})+|[0-9]+)'
     signed = rf'''{start}(?P<n>(?:(?<![^\s("'])-)?{integer}(?:{re.escape(row.mark)}[0-9]+)?)'''
-    clock = r'(?P<hour>[01]?[0-9]|2[0-4])[:h](?P<minute>[0-5][0-9])' + (r'(?:\sUhr\b)?' if base(language) == 'de' else '')
+    german = base(language) == 'de'
+    clock = r'(?P<hour>[01]?[0-9]|2[0-4])[:h](?P<minute>[0-5][0-9])' + (r'(?:\sUhr\b)?' if german else '')
     made = [(re.compile(rf'{signed}\s?%(?!\w)'), reader.percent)]
-    if base(language) == 'de':
-        made.append((re.compile(rf'{start}(?P<day>[0-3]?[0-9])\.(?=\s(?:{"|".join(GERMAN_MONTHS)})\b)'), reader.german_day))
+    if german:
+        made.append((re.compile(rf'{start}(?P<day>[0-3]?[0-9])\.(?=\s(?:{one_of(GERMAN_MONTHS)})\b)'), reader.german_day))
     if row.time:
         made.append((re.compile(rf'{start}{clock}{end}'), reader.time))
     if row.units:

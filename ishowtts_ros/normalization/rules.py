@@ -12,8 +12,9 @@ Rule = tuple[re.Pattern, Read]
 
 # Written one way, meant another: full-width forms, minus signs, subscripts, fractions in one character.
 SAME = str.maketrans({
-    **{chr(0xff10 + digit): str(digit) for digit in range(10)}, **{chr(0x2080 + digit): str(digit) for digit in range(10)},
-    '％': '%', '￥': '¥', '＄': '$', '＃': '#', '＋': '+', '＆': '&', '＠': '@', '−': '-', 'µ': 'μ', '\u2126': 'Ω',
+    **{chr(zero + digit): str(digit) for zero in (0xff10, 0x2080) for digit in range(10)},
+    '％': '%', '￥': '¥', '＄': '$', '＃': '#', '＋': '+', '＆': '&', '＠': '@',
+    '−': '-', 'µ': 'μ', '\u2126': 'Ω',
     '½': ' 1/2', '⅓': ' 1/3', '⅔': ' 2/3', '¼': ' 1/4', '¾': ' 3/4', '⅛': ' 1/8', '⅕': ' 1/5',
 })
 _SPACES = re.compile(' {2,}')
