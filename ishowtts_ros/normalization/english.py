@@ -260,8 +260,8 @@ RULES: tuple[Rule, ...] = (
     rule(rf'(?<![\w.@-])(?:[a-zA-Z][\w-]{{0,62}}\.){{1,6}}(?:{tables.TOP_DOMAINS})\b(?!\.\w){PATH}', address),
     rule(rf'(?<![\w.@/-])[a-zA-Z_][\w-]{{0,62}}(?:\.[\w-]{{1,62}}){{0,4}}\.(?:{tables.FILE_TYPES})\b(?!\.\w)', address),
     # days
-    rule(rf'{START}(?P<year>{YEAR})-(?P<month>[01]?[0-9])-(?P<day>[0-3]?[0-9])(?:(?P<t>T)(?=[0-9]{{2}}:)|(?![\w-]))',
-         iso_date),
+    rule(rf'{START}(?P<year>{YEAR})(?P<between>[-/])(?P<month>[01]?[0-9])(?P=between)(?P<day>[0-3]?[0-9])'
+         rf'(?:(?P<t>T)(?=[0-9]{{2}}:)|(?![\w/-]))', iso_date),
     rule(rf'{START}(?P<a>[0-3]?[0-9])/(?P<b>[0-3]?[0-9])/(?P<year>{YEAR})(?![\w/])', slash_date),
     rule(rf'\b(?P<month>{MONTH})\s(?P<day>[0-3]?[0-9]){SUFFIX}?(?![\w:%-]|[.,][0-9])(?:,?\s(?P<year>{YEAR})(?![\w:]))?',
          month_day),
@@ -292,7 +292,8 @@ RULES: tuple[Rule, ...] = (
     rule(rf'{START}{CLOCK}(?:{HALF}|(?P<utc>Z\b))?(?![\w:]|[.,][0-9])', clock),
     rule(rf'{START}(?P<n>1[0-2]|0?[1-9]){HALF}', lambda m: number(m['n'].lstrip('0')) + half_of_day(m['half'])),
     # measures
-    rule(rf"{START}'?(?P<decade>(?:1[0-9]|20)[0-9]0|[2-9]0)'?s{END}", decade),
+    rule(rf"{START}'?(?P<decade>(?:1[0-9]|20)[0-9]0)'?s{END}", decade),
+    rule(rf"(?:(?<=\b[Tt]he )|(?<=\b[Hh]is )|(?<=\b[Hh]er )|(?<=\b[Mm]y )|(?<=mid-)|'){START}(?P<decade>[2-9]0)'?s{END}", decade),
     rule(rf'{START}(?!0x)(?:{NUMBER})(?:\s?[x×]\s?(?:{NUMBER}))+', lambda m: re.sub(r'\s?[x×]\s?', ' by ', m.group())),
     rule(rf'{SIGNED}\s?%', lambda m: number(m['n']) + ' percent'),
     rule(rf'{SIGNED}\s?‰', lambda m: number(m['n']) + ' per mille'),

@@ -77,8 +77,8 @@ ENDING = {'etc.': 'et cetera', 'Jr.': 'Junior', 'Sr.': 'Senior', 'Inc.': 'Incorp
           'et al.': 'et al', 'a.m.': 'a m', 'p.m.': 'p m', 'Ph.D.': 'P H D'}
 
 SIGNS = {'<': 'less than', '>': 'more than', '≤': 'at most', '≥': 'at least', '~': 'about', '≈': 'about',
-         '±': 'plus or minus', '+': 'plus', '-': 'minus', '−': 'minus'}
-OPERATORS = {'+': 'plus', '=': 'equals', '×': 'times', '*': 'times', '÷': 'divided by', '&': 'and', '@': 'at'}
+         '±': 'plus or minus', '+': 'plus', '-': 'minus'}
+OPERATORS = {'+': 'plus', '=': 'equals', '×': 'times', '÷': 'divided by'}
 
 ADDRESS_SIGNS = {'.': 'dot', '/': 'slash', '-': 'dash', '_': 'underscore', ':': 'colon', '?': 'question mark',
                  '=': 'equals', '&': 'and', '#': 'hash', '~': 'tilde', '%': 'percent', '+': 'plus', '@': 'at'}

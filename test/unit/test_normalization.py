@@ -51,6 +51,7 @@ Be there at 7 a.m.                  Be there at seven a m.
 14:30:15                            fourteen thirty and fifteen seconds
 2024-11-22                          November twenty-second, twenty twenty-four
 2024-11-22T14:30:00Z                November twenty-second, twenty twenty-four, fourteen thirty U T C
+2024/11/22                          November twenty-second, twenty twenty-four
 11/22/2024                          November twenty-second, twenty twenty-four
 22/11/2024                          November twenty-second, twenty twenty-four
 March 5, 2024                       March fifth, twenty twenty-four
@@ -60,6 +61,8 @@ in 2024                             in twenty twenty-four
 2024 robots                         two thousand and twenty-four robots
 the 1990s                           the nineteen nineties
 the '90s                            the nineties
+wait 30s                            wait thirty seconds
+in the 80s                          in the eighties
 1939-1945                           nineteen thirty-nine to nineteen forty-five
 the 1st, 2nd and 23rd               the first, second and twenty-third
 50%                                 fifty percent
