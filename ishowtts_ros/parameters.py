@@ -40,7 +40,8 @@ PARAMETERS = (
     Parameter('fallback_engine', '', CONFIGURE, 'What speaks when the engine cannot be loaded or fails three times in a row, '
               "until it can be loaded again; '' is none.", choices=('', *sorted(ENGINES))),
     Parameter('voice', '', NEXT_UTTERANCE, "Voice name as in ~/list_voices; '' is the engine's default voice."),
-    Parameter('language', '', NEXT_UTTERANCE, "BCP 47 tag such as 'en' or 'fr'; '' is the voice's own language."),
+    Parameter('language', '', NEXT_UTTERANCE, "BCP 47 tag such as 'en' or 'fr'; '' is the voice's own language. "
+              'For f5: the language that numbers are read in.'),
     Parameter('speed', 1.0, NEXT_UTTERANCE, "Speaking rate relative to the voice's natural one [ratio].", SPEED_RANGE),
     Parameter('nfe_step', 7, NEXT_UTTERANCE, 'Solver steps: fewer are faster, more are finer [count]. '
               'Ignored by espeak.', NFE_STEP_RANGE),
@@ -89,6 +90,7 @@ PARAMETERS = (
     Parameter('f5.buckets', [4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 30.0], CONFIGURE,
               'Lengths of reference and speech together to prepare for [s]; longer ones run without graphs.'),
     Parameter('f5.max_batch', 1, CONFIGURE, 'Chunks of one text synthesized in one pass [count].', (1, 64)),
+    Parameter('f5.normalize_text', True, CONFIGURE, 'Read numbers, units, times, abbreviations and addresses as words.'),
     Parameter('f5.streaming', False, CONFIGURE, 'A short first chunk: heard sooner, with another melody than in one piece.'),
     Parameter('f5.first_chunk', 40, CONFIGURE, 'Length of that first chunk at most [UTF-8 bytes].', (10, 1000)),
     Parameter('f5.cross_fade', 0.15, CONFIGURE, 'Cross-fade between chunks [s].', (0.0, 2.0)),
@@ -98,6 +100,7 @@ PARAMETERS = (
     Parameter('f5_upstream.vocab', '', CONFIGURE, 'As f5.vocab.'),
     Parameter('f5_upstream.vocoder', '', CONFIGURE, 'As f5.vocoder.'),
     Parameter('f5_upstream.device', 'auto', CONFIGURE, 'As f5.device.'),
+    Parameter('f5_upstream.normalize_text', True, CONFIGURE, 'As f5.normalize_text.'),
     Parameter('tone.sample_rate', 24000, CONFIGURE, 'Sample rate of the test tone [Hz].', (8000, 48000)),
     Parameter('tone.chunk', 0.1, CONFIGURE, 'How much audio the test engine hands over at a time [s].', (0.01, 10.0)),
     Parameter('tone.real_time_factor', 0.0, CONFIGURE, 'How slow the test engine is: work per audio [ratio].', (0.0, 10.0)),

@@ -10,11 +10,6 @@ import numpy as np
 FULL_SCALE = 32768     # LSB
 
 
-def to_pcm16(samples: np.ndarray) -> np.ndarray:
-    """float [n_samples] in -1..1 to int16 [n_samples]; what lies outside is clipped."""
-    return np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-
-
 def rms(samples: np.ndarray) -> float:
     """Root mean square of int16 samples, relative to full scale (0..1); 0 for no samples."""
     if not len(samples):

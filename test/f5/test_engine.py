@@ -77,6 +77,28 @@ def test_short_texts_equal_upstream(engine, upstream_engine, floats, text):
     assert relative_error(heard(engine, text), heard(upstream_engine, text)) < 1e-3
 
 
+def test_numbers_are_spoken_as_words_and_equal_upstream(engine, upstream_engine, floats):
+    """Both engines are given the same words; neither hears the digits."""
+    written, words = 'It weighs 3.5 kg.', 'It weighs three point five kilograms.'
+    assert np.array_equal(heard(engine, written), heard(engine, words))
+    assert relative_error(heard(engine, written), heard(upstream_engine, written)) < 1e-3
+
+
+def test_normalization_can_be_switched_off_and_follows_the_language(quick, voice, monkeypatch):
+    engine, _ = quick
+    said = []
+    encode = engine._tokenizer.encode
+    monkeypatch.setattr(engine._tokenizer, 'encode',
+                        lambda text: said.append(text.removeprefix(voice.transcript + '  ')) or encode(text))
+    for language in ('', 'de', 'xx'):
+        speak(engine, 'Es sind 3,5 Meter.', language=language)
+    speak(engine, '3个')
+    monkeypatch.setattr(engine, '_config', dataclasses.replace(engine._config, normalize_text=False))
+    speak(engine, 'Es sind 3,5 Meter.')
+    assert said == ['Es sind three, five Meter.', 'Es sind drei Komma fünf Meter.', 'Es sind 3,5 Meter.', '三个',
+                    'Es sind 3,5 Meter.']
+
+
 def test_batches_change_nothing(tiny, voice, engine, floats):
     with loaded('f5', tiny, voice, max_batch=2) as batched:
         sizes = []

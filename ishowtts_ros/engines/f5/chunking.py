@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import re
 
+from ...core.text import split_sentences
+
 CLAUSE_END = re.compile(r'(?<=[;:,.!?])\s+|(?<=[；：，。！？])')
+# Inside a sentence, and not inside a number ("14：30").
+INNER_CLAUSE_END = re.compile(r'(?<=[;:,])\s+|(?<=[；：，、])(?![0-9])')
+FULL_WIDTH = re.compile('[\u3000-\u303f\uff00-\uffef]')      # marks that need no space after them
 SHORT_TEXT = 10             # bytes; below it the duration rule stretches speech, so no piece is cut that short
 FIRST_CHUNK = 40            # bytes, about 3 s of English
 GROWTH = 2.0                # each chunk may be this much longer than the one before
@@ -22,15 +27,16 @@ def chunk_text(text: str, max_bytes: int) -> list[str]:
 
 
 def growing_chunks(text: str, max_bytes: int, first_bytes: int = FIRST_CHUNK) -> list[str]:
-    """Cut as `chunk_text` does, but the first chunk short and each next one up to twice as long.
+    """Cut between sentences and clauses, the first chunk short and each next one up to twice as long.
 
     The first is heard soon, and while it plays there is time to make the next. Traded away: the
-    shorter a chunk, the less context its melody has.
+    shorter a chunk, the less context its melody has. Unlike `chunk_text`, which has to cut where f5-tts
+    does, this one knows that "Dr." and "e.g." end nothing.
     """
     def limit(index: int) -> int:
         return min(max_bytes, int(first_bytes * GROWTH ** min(index, 16)))
 
-    return _join_short(_fill(_clauses(text), limit))
+    return _join_short(_fill(_sentence_clauses(text), limit))
 
 
 def split_oversized(chunks: list[str], max_bytes: int) -> list[str]:
@@ -54,6 +60,17 @@ def _size(text: str) -> int:
 def _clauses(text: str) -> list[tuple[str, str]]:
     """The clauses of a text, each with what follows it: nothing after a full-width mark, else a space."""
     return [(clause, ' ' if clause[-1].isascii() else '') for clause in CLAUSE_END.split(text) if clause]
+
+
+def _sentence_clauses(text: str) -> list[tuple[str, str]]:
+    """The clauses of a text's sentences, each with what follows it: a space where there was white space."""
+    clauses, start = [], 0
+    for sentence in split_sentences(text):
+        for clause in INNER_CLAUSE_END.split(sentence):
+            if clause:
+                start = text.index(clause, start) + len(clause)
+                clauses.append((clause, ' ' if text[start:start + 1].isspace() else ''))
+    return clauses
 
 
 def _short_words(text: str, max_bytes: int) -> list[tuple[str, str]]:
@@ -81,7 +98,7 @@ def _join_short(chunks: list[str]) -> list[str]:
     joined: list[str] = []
     for chunk in chunks:
         if joined and (_size(joined[-1]) < SHORT_TEXT or _size(chunk) < SHORT_TEXT):
-            joined[-1] += (' ' if joined[-1][-1:].isascii() else '') + chunk
+            joined[-1] += ('' if FULL_WIDTH.match(joined[-1][-1:]) else ' ') + chunk
         else:
             joined.append(chunk)
     return joined

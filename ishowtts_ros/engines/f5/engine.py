@@ -15,6 +15,7 @@ import torch
 from ...core.engine import Canceled as IsCanceled, Emit, Progress
 from ...core.types import ErrorCode, SpeechError, SynthesisSettings
 from ...core.voices import Voice, VoiceRegistry
+from ...normalization import language_of, normalize, prepare
 from .acceleration import resolve_device, resolve_dtype
 from .chunking import SHORT_TEXT, chunk_text, growing_chunks, split_oversized
 from .config import MEL_CHANNELS, SAMPLE_RATE, F5Config, architecture
@@ -81,6 +82,8 @@ class F5Engine:
         progress(0.1, 'reading the vocabulary')
         self._tokenizer = Tokenizer.from_file(locate_vocab(config, checkpoint, progress))
         self._tokenizer.encode('Hello, 你好')       # imports the dictionaries
+        if config.normalize_text:
+            prepare()
         progress(0.2, f'reading {checkpoint}')
         model = DiT.load(checkpoint, arch, len(self._tokenizer), self._device,
                          resolve_dtype(config.dtype, self._device))
@@ -168,6 +171,8 @@ class F5Engine:
             raise failure
 
     def _speak(self, text: str, voice: Voice, settings: SynthesisSettings, emit: Emit, canceled: IsCanceled) -> None:
+        if self._config.normalize_text:
+            text = normalize(text, language_of(text, settings.language, voice.language))
         prompt = self._prompts.get(voice)
         chunks = self._chunks(text, prompt, settings.speed)
         noise = self._noise_generator(settings.seed)
