@@ -42,6 +42,16 @@ def test_first_chunk_is_a_short_clause_and_the_rest_grows():
     assert all(size <= limit for size, limit in zip(sizes, [40, 80, 160, 200, 200, 200]))
 
 
+def test_a_slow_engines_chunks_grow_no_faster_than_it_can_make_them():
+    """Each may be as long as is made while the one before plays, but never shorter than the first."""
+    text = 'Five words and a stop. ' * 40
+    fast = [len(chunk) for chunk in growing_chunks(text, max_bytes=400, first_bytes=50)]
+    slow = [len(chunk) for chunk in growing_chunks(text, max_bytes=400, first_bytes=50, following=lambda size: 1.3 * size)]
+    stuck = [len(chunk) for chunk in growing_chunks(text, max_bytes=400, first_bytes=50, following=lambda size: 0)]
+    assert all(after <= 1.3 * before + 1 for before, after in zip(slow, slow[1:-1])) and max(slow) < max(fast)
+    assert set(stuck[:-1]) == {45} and fast[0] == slow[0] == 45
+
+
 @pytest.mark.parametrize('text, chunks', [
     ('It weighs 3.5 kg, e.g. with Dr. Who inside. Then it is heavy.',
      ['It weighs 3.5 kg,', 'e.g. with Dr. Who inside.', 'Then it is heavy.']),

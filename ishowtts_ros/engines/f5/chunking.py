@@ -5,7 +5,9 @@ F5-TTS makes a whole piece at once, so the pieces decide both how it sounds and 
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Callable
 
 from ...core.text import split_sentences
 
@@ -23,18 +25,24 @@ def chunk_text(text: str, max_bytes: int) -> list[str]:
 
     Gives the chunks of f5-tts (infer/utils_infer.py: chunk_text).
     """
-    return _fill(_clauses(text), lambda index: max_bytes)
+    return _fill(_clauses(text), lambda chunks: max_bytes)
 
 
-def growing_chunks(text: str, max_bytes: int, first_bytes: int = FIRST_CHUNK) -> list[str]:
+def growing_chunks(text: str, max_bytes: int, first_bytes: int = FIRST_CHUNK,
+                   following: Callable[[int], float] = lambda size: math.inf) -> list[str]:
     """Cut between sentences and clauses, the first chunk short and each next one up to twice as long.
 
     The first is heard soon, and while it plays there is time to make the next. Traded away: the
     shorter a chunk, the less context its melody has. Unlike `chunk_text`, which has to cut where f5-tts
     does, this one knows that "Dr." and "e.g." end nothing.
+
+    :param following: how many bytes can be made while a chunk of so many bytes plays
     """
-    def limit(index: int) -> int:
-        return min(max_bytes, int(first_bytes * GROWTH ** min(index, 16)))
+    def limit(chunks: list[str]) -> int:
+        if not chunks:
+            return min(max_bytes, first_bytes)
+        grown = min(first_bytes * GROWTH ** min(len(chunks), 16), following(_size(chunks[-1])))
+        return int(min(max_bytes, max(grown, first_bytes)))
 
     return _join_short(_fill(_sentence_clauses(text), limit))
 
@@ -49,7 +57,7 @@ def split_oversized(chunks: list[str], max_bytes: int) -> list[str]:
         if _size(chunk) <= max_bytes:
             pieces.append(chunk)
         else:
-            pieces.extend(_fill(_short_words(chunk, max_bytes), lambda index: max_bytes))
+            pieces.extend(_fill(_short_words(chunk, max_bytes), lambda chunks: max_bytes))
     return pieces
 
 
@@ -81,12 +89,12 @@ def _short_words(text: str, max_bytes: int) -> list[tuple[str, str]]:
     return words
 
 
-def _fill(pieces: list[tuple[str, str]], limit) -> list[str]:
-    """Join pieces while they fit; `limit(index)` is the room in the chunk of that index."""
+def _fill(pieces: list[tuple[str, str]], limit: Callable[[list[str]], int]) -> list[str]:
+    """Join pieces while they fit; `limit(chunks)` is the room in the chunk after these."""
     chunks: list[str] = []
     current = ''
     for piece, separator in pieces:
-        if current and _size(current) + _size(piece) > limit(len(chunks)):
+        if current and _size(current) + _size(piece) > limit(chunks):
             chunks.append(current.strip())
             current = ''
         current += piece + separator
