@@ -27,10 +27,13 @@ def fade_out(samples: np.ndarray) -> np.ndarray:
     return np.round(samples * np.linspace(1.0, 0.0, len(samples))).astype(np.int16)
 
 
-def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Write a 16-bit mono WAV file; `sample_rate` in Hz."""
-    with open(path, 'wb') as raw, wave.open(raw, 'wb') as file:
-        file.setnchannels(1)
+def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int, channels: int = 1, overwrite: bool = True) -> None:
+    """Write a 16-bit WAV file; `sample_rate` in Hz, `channels` interleaved in `samples`.
+
+    :raises FileExistsError: there is one already, and `overwrite` is False
+    """
+    with open(path, 'wb' if overwrite else 'xb') as raw, wave.open(raw, 'wb') as file:
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(sample_rate)
         file.writeframes(samples.astype('<i2').tobytes())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, Protocol, Sequence
+from typing import Callable, Protocol, runtime_checkable, Sequence
 
 import numpy as np
 
 from .types import SynthesisSettings
+from .voices import Voice
 
 Emit = Callable[[np.ndarray], None]         # int16 [n_samples] mono PCM, n_samples >= 1
 Canceled = Callable[[], bool]               # cheap; ask it as often as work can be abandoned
@@ -47,3 +48,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give everything back. A closed engine can be loaded again."""
+
+
+@runtime_checkable
+class ClonesVoices(Protocol):
+    """What an engine also has if it speaks with the voices of a VoiceRegistry, also with those added after it was loaded."""
+
+    def prepare_voice(self, voice: Voice) -> None:
+        """Get a voice ready that may not be in the registry yet. Called by the thread that loads and synthesizes.
+
+        :raises SpeechError: INVALID_REFERENCE, naming what is wrong with its recording
+        """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 import logging
 import threading
 import time
-from typing import Callable, Protocol
+from typing import Any, Callable, Protocol
 
 import numpy as np
 
@@ -83,9 +85,11 @@ class Synthesizer:
         self._queue = SpeechQueue(limits.queue_depth)
         self._admission = Admission()
         self._pacer = Pacer(lock, listener.on_audio, self._on_finished, listener.on_speaking)
+        self._tasks: deque[tuple[Callable[[], Any], Future]] = deque()
         self._jobs: dict[str, _Job] = {}                    # started and not ended, by utterance id
         self._synthesizing: Utterance | None = None         # it may have ended already, if it was canceled
         self._speech_rate = SpeechRate()
+        self._task_was_last = False         # so it is an utterance's turn
         self._accepting = False
         self._closing = False
         self._loaded: Future = Future()
@@ -191,6 +195,28 @@ class Synthesizer:
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self.busy, timeout)
 
+    def run_in_worker(self, task: Callable[[], Any]) -> Future:
+        """Have the thread that owns the engine run a task, between two utterances; the Future has what came of it.
+
+        An utterance that waits is started after at most one task. Active or not makes no difference.
+        :raises SpeechError: by the Future: what the task raises, or NOT_ACTIVE if this is closed before its turn
+        """
+        future: Future = Future()
+        with self._changed:
+            if self._closing:
+                future.set_exception(_closed())
+            else:
+                self._tasks.append((task, future))
+                self._changed.notify_all()
+        return future
+
+    def utterances_of(self, voice: str) -> list[str]:
+        """Ids of the utterances that are being spoken by a voice, or wait and ask for it by name."""
+        with self._changed:
+            started = [job.utterance.id for job in self._jobs.values()
+                       if (job.settings.voice or self._engine.default_voice) == voice]
+            return started + [utterance.id for utterance in self._queue if utterance.voice == voice]
+
     def close(self) -> None:
         """Cancel everything, close the engine and end the threads."""
         with self._changed:
@@ -200,6 +226,8 @@ class Synthesizer:
             self._changed.notify_all()
         if self._thread:
             self._thread.join()
+        while self._tasks:
+            self._tasks.popleft()[1].set_exception(_closed())
         self._pacer.close()
 
     def _check(self, utterance: Utterance) -> Utterance:
@@ -243,20 +271,28 @@ class Synthesizer:
             self._loaded.set_exception(as_speech_error(error, ErrorCode.LOAD_FAILED))
             return
         self._loaded.set_result(None)
-        while job := self._next_job():
-            self._speak(job)
+        while turn := self._next_turn():
+            turn()
         self._engine.close()
 
-    def _next_job(self) -> _Job | None:
-        """Wait for the next utterance's turn and start it; None when closing."""
+    def _next_turn(self) -> Callable[[], None] | None:
+        """Wait for what is next: a task to run, or an utterance, which is started, to speak. None when closing."""
         with self._changed:
             while True:
-                self._changed.wait_for(lambda: self._closing or (self._queue and len(self._pacer) < AHEAD))
+                self._changed.wait_for(lambda: self._closing or self._tasks or self._has_room())
                 if self._closing:
                     return None
                 self.expire()
-                if self._queue:
-                    return self._start(self._queue.pop())
+                if self._tasks and not (self._task_was_last and self._has_room()):
+                    self._task_was_last = True
+                    return partial(_run_task, *self._tasks.popleft())
+                if self._has_room():
+                    self._task_was_last = False
+                    return partial(self._speak, self._start(self._queue.pop()))
+
+    def _has_room(self) -> bool:
+        """Does an utterance wait, and may it be started?"""
+        return len(self._queue) > 0 and len(self._pacer) < AHEAD
 
     def _start(self, utterance: Utterance) -> _Job:
         settings = utterance.settings(self._current_settings())
@@ -302,6 +338,17 @@ class Synthesizer:
     def _tell(self, utterance: Utterance, state: UtteranceState, code: str = '', reason: str = '') -> None:
         self._listener.on_event(
             UtteranceEvent(utterance.id, state, code, reason, utterance.text[:EVENT_TEXT_LENGTH]))
+
+
+def _run_task(task: Callable[[], Any], future: Future) -> None:
+    try:
+        future.set_result(task())
+    except Exception as error:
+        future.set_exception(as_speech_error(error, ErrorCode.ENGINE_FAILED))
+
+
+def _closed() -> SpeechError:
+    return SpeechError(ErrorCode.NOT_ACTIVE, 'the engine was freed before it came to this; configure the node and ask again')
 
 
 def check_range(name: str, value: float, valid: tuple[float, float]) -> None:
