@@ -22,6 +22,7 @@ from .core.types import ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
 from .engines import registry
 from .executor import run, SlowCallbackGroup
 from .say_action import SayAction
+from .voice_services import Voices, VoiceServices
 
 REQUESTS_QOS = QoSProfile(depth=1000)     # reliable; as many requests may arrive while the executor is busy
 AUDIO_QOS = QoSProfile(depth=1000)        # a burst of chunks may wait for a slow subscriber
@@ -56,6 +57,7 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._make_services()
         self._say = SayAction(
             self, lambda request: self._submit(conversions.utterance_from_request, request), self._cancel, self._header)
+        self._voice_services = VoiceServices(self, parameters.value(self, 'voice_folders'), self._current_voice)
         self.create_timer(1.0, self._publish_diagnostics)
         self.create_timer(EXPIRY_PERIOD, self._expire)
         if self.get_parameter('autostart').value:
@@ -102,7 +104,8 @@ class TtsNode(LifecycleNodeMixin, Node):
             self._error = ''
             name = self.get_parameter('engine').value
             self.get_logger().info(f'loading engine {name}')
-            voices = voices_file.load(self.get_parameter('voices_file').value)
+            file = self.get_parameter('voices_file').value
+            voices = voices_file.load(file)
             engine = registry.create(name, parameters.engine_options(self, name), voices)
             self._synthesizer = Synthesizer(
                 engine, lambda: parameters.synthesis_settings(self), listener=self, limits=parameters.limits(self),
@@ -110,6 +113,7 @@ class TtsNode(LifecycleNodeMixin, Node):
             self._synthesizer.start(self._report_progress).result()
             parameters.check_voice_now(self, engine)
             self._engine = engine
+            self._voice_services.open(Voices(engine, self._synthesizer, voices, file))
         except Exception as error:
             self._error = str(as_speech_error(error, ErrorCode.LOAD_FAILED))
             self.get_logger().error(f'not configured: {self._error}')
@@ -154,6 +158,7 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._progress, self._doing = 0.0, ''
         if synthesizer:
             synthesizer.close()
+        self._voice_services.close()
 
     def _report_progress(self, done: float, doing: str) -> None:
         if doing != self._doing:
