@@ -21,8 +21,8 @@ MAX_NAME = 50                       # characters; in UTF-8 and with `.wav` they 
 MAX_TRANSCRIPT = 2_000              # characters; engines use 12 s of a recording
 MAX_FILE = 50 * 2**20               # bytes, refused before one is read
 MAX_DURATION = 60.0                 # s, of samples in a request
-SAMPLE_RATES = (8_000, 192_000)     # Hz, likewise
-MAX_CHANNELS = 8
+SAMPLE_RATES = (8_000, 48_000)      # Hz, likewise
+MAX_CHANNELS = 2
 
 # A name is also a file's and a YAML key: a letter or digit, then letters, digits, dot, underscore, hyphen.
 _NAME = re.compile(r'[^\W_][\w.-]*')

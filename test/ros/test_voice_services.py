@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 import os
+from pathlib import Path
+import re
 import shutil
 
 import numpy as np
@@ -17,11 +19,13 @@ import soundfile                                                    # noqa: E402
 from std_srvs.srv import Trigger                                    # noqa: E402
 import yaml                                                         # noqa: E402
 
+from ishowtts import srv                                            # noqa: E402
 from ishowtts.msg import AudioChunk                                 # noqa: E402
 from ishowtts.srv import AddVoice, ListVoices, RemoveVoice, SetVoice    # noqa: E402
 from ishowtts_ros.core.types import ErrorCode, UtteranceState       # noqa: E402
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
+README = (Path(__file__).parents[2] / 'README.md').read_text()
 HELLO = 'Hello, I am a robot.'
 ENDLESS = 'This is one of many sentences that follow each other. ' * 100
 
@@ -279,3 +283,14 @@ def test_engines_that_clone_no_voices_say_so(espeak):
     voices = VoiceClient(espeak)
     for answer in (voices.add('carl', '/tmp/carl.wav'), voices.remove('en-us'), voices.remove('nobody')):
         assert refused(answer, ErrorCode.NOT_SUPPORTED, 'engine: f5')
+
+
+def test_the_answers_that_the_readme_shows_are_the_real_ones(start, client, tmp_path, monkeypatch):
+    shown = re.findall(r'^\$ ros2 service call (/ishowtts/\S+) ishowtts/srv/(\S+) "(.*)"\nresponse:\n(.*)$', README, re.MULTILINE)
+    assert len(shown) == 2
+    monkeypatch.setenv('HOME', str(tmp_path))
+    start(voices_file='~/voices.yaml', voice_folders=['~/recordings'])
+    (tmp_path / 'recordings/carl.wav').rename(tmp_path / 'recordings/maria.wav')
+    for name, service, request, response in shown:
+        answer = client.call(getattr(srv, service), name, timeout=60, **yaml.safe_load(request))
+        assert repr(answer).replace(str(tmp_path), 'HOME') == response
