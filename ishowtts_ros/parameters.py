@@ -32,6 +32,7 @@ class Parameter:
     description: str
     range: tuple[float, float] | None = None       # both ends allowed
     choices: tuple[str, ...] = ()
+    items: type = float                            # of a list
 
 
 PARAMETERS = (
@@ -66,6 +67,8 @@ PARAMETERS = (
               'come at once; 0 is no limit [utterances/s].', (0.0, 1000.0)),
     Parameter('max_text_length', 10_000, CONFIGURE, 'Longest text of one utterance [characters].', (1, 1_000_000)),
     Parameter('voices_file', '', CONFIGURE, "YAML file of cloned voices, see config/voices.yaml; '' is none."),
+    Parameter('voice_folders', [], START, 'Folders whose recordings ~/add_voice may use, with all below them; ~ is the home '
+              'directory. Empty allows none.', items=str),
     Parameter('frame_id', '', START, 'frame_id in the headers of what is published.'),
     Parameter('espeak.library', '', CONFIGURE, "Path of libespeak-ng; '' finds the installed one."),
     Parameter('espeak.data_path', '', CONFIGURE, "Path of espeak-ng-data; '' is the library's own."),
@@ -122,7 +125,8 @@ def declare(node: Node) -> list[str]:
             node.undeclare_parameter(parameter.name)
         except InvalidParameterValueException:     # out of the descriptor's range
             value = node._parameter_overrides[parameter.name].value
-        problems.append(f'parameter {parameter.name} cannot be {value!r}: {requirement(parameter)}')
+        if not (value is None and parameter.default == []):     # a list without items arrives as nothing at all
+            problems.append(f'parameter {parameter.name} cannot be {value!r}: {requirement(parameter)}')
         node.declare_parameter(parameter.name, parameter.default, descriptor, ignore_override=True)
     return problems
 
@@ -144,7 +148,8 @@ def refuse(changes: Iterable[RosParameter], engine: Failover | None, configured:
 
 def requirement(parameter: Parameter) -> str:
     """What a valid value is, for people."""
-    kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string', list: 'a list of numbers'}
+    kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string',
+            list: f"a list of {'strings' if parameter.items is str else 'numbers'}"}
     text = kind[type(parameter.default)]
     if parameter.range:
         text += f' from {parameter.range[0]} to {parameter.range[1]}'
@@ -221,7 +226,8 @@ def _objection(parameter: Parameter, wanted: Any, engine: Failover | None, confi
 def _mismatch(parameter: Parameter, wanted: Any) -> bool:
     """Is this no value for the parameter, whatever the node is doing?"""
     if isinstance(parameter.default, list):     # rclpy hands lists of numbers out as arrays
-        fits = isinstance(wanted, (list, array)) and all(type(item) in (int, float) for item in wanted)
+        kinds = (str,) if parameter.items is str else (int, float)
+        fits = isinstance(wanted, (list, array)) and all(type(item) in kinds for item in wanted)
     else:
         fits = type(wanted) is type(parameter.default) or (type(wanted) is int and isinstance(parameter.default, float))
     if fits and parameter.range:    # rclpy does not apply a floating-point range to whole numbers

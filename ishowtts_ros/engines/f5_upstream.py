@@ -105,6 +105,10 @@ class F5UpstreamEngine:
     def check_voice(self, name: str) -> None:
         self._voices.get(name)
 
+    def prepare_voice(self, voice: Voice) -> None:
+        """Have f5-tts prepare the recording, which it keeps; see ClonesVoices."""
+        self._reference(voice)
+
     def synthesize(self, text: str, settings: SynthesisSettings, emit: Emit, canceled: Canceled) -> None:
         """See Engine. Raises what went wrong as SpeechError and is ready for the next utterance."""
         voice = self._voices.get(settings.voice)

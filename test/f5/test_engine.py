@@ -13,6 +13,7 @@ import soundfile
 from speaking import heard, loaded, options, speak
 import torch
 
+from ishowtts_ros.core.engine import ClonesVoices
 from ishowtts_ros.core.types import ErrorCode, SpeechError, SynthesisSettings
 from ishowtts_ros.core.voices import Voice, VoiceRegistry
 from ishowtts_ros.engines import registry
@@ -423,6 +424,23 @@ def test_prompts_are_ready_after_load(tiny, voice, monkeypatch):
         monkeypatch.setattr('ishowtts_ros.engines.f5.prompt.prepare',
                             lambda *arguments: pytest.fail('prepared again'))
         assert len(heard(engine, ONE)) > 0
+
+
+def test_a_voice_is_prepared_before_it_is_in_the_registry_and_not_again(tiny, voice, tmp_path, monkeypatch):
+    assert issubclass(engine_module.F5Engine, ClonesVoices)
+    with loaded('f5', tiny, voice) as engine:
+        samples, rate = soundfile.read(voice.audio)
+        soundfile.write(tmp_path / 'new.wav', samples[::-1], rate)
+        new = Voice('new', tmp_path / 'new.wav', 'Of somebody else.')
+        engine.prepare_voice(new)
+        assert 'new' not in engine.voices()
+        soundfile.write(tmp_path / 'bad.wav', 0 * samples, rate)
+        with pytest.raises(SpeechError, match='silent') as caught:
+            engine.prepare_voice(Voice('bad', tmp_path / 'bad.wav', 'Hello.'))
+        assert caught.value.code == ErrorCode.INVALID_REFERENCE
+        monkeypatch.setattr('ishowtts_ros.engines.f5.prompt.prepare', lambda *arguments: pytest.fail('prepared again'))
+        engine._voices._registry.add(new)
+        assert not np.array_equal(heard(engine, ONE, voice='new'), heard(engine, ONE))
 
 
 # Life

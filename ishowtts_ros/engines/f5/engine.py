@@ -134,6 +134,10 @@ class F5Engine:
     def check_voice(self, name: str) -> None:
         self._voices.get(name)
 
+    def prepare_voice(self, voice: Voice) -> None:
+        """Make and keep the voice's prompt; see ClonesVoices."""
+        self._prompts.get(voice)
+
     # Speech
 
     @property
