@@ -30,7 +30,8 @@ class WordEngine:
 
     name, sample_rate, has_solver, default_voice, batch_size = 'words', 1000, True, 'plain', BATCH
 
-    def __init__(self):
+    def __init__(self, sample_rate=1000):
+        self.sample_rate = sample_rate      # Hz
         self.asked = {}     # text -> settings
 
     def load(self, progress):
@@ -82,8 +83,10 @@ class Conversation(RuleBasedStateMachine):
         self.rejected = set()
         self.current = SynthesisSettings(voice='plain')
         self.rules_now, self.pacing = AdmissionRules(), Pacing('realtime', 0.05)
-        self.engine = WordEngine()
-        self.synthesizer = Synthesizer(Failover(lambda: self.engine), lambda: self.current, self, Limits(queue_depth=4),
+        self.engine, fallback = WordEngine(), WordEngine(sample_rate=500)
+        # three failures in a row hand over to the fallback, and the next moment the main engine is back
+        engines = Failover(lambda: self.engine, lambda: fallback, retry_period=0.01)
+        self.synthesizer = Synthesizer(engines, lambda: self.current, self, Limits(queue_depth=4),
                                        lambda: self.rules_now, lambda: self.pacing)
         self.synthesizer.start(lambda done, doing: None).result(DEADLINE)
         self.synthesizer.accept(True)
