@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip('hypothesis', reason='hypothesis is not installed; `make test` installs it')
 from hypothesis import settings as hypothesis_settings, strategies as st  # noqa: E402
-from hypothesis.stateful import Bundle, rule, RuleBasedStateMachine  # noqa: E402
+from hypothesis.stateful import Bundle, multiple, rule, RuleBasedStateMachine  # noqa: E402
 
 from ishowtts_ros.core.admission import AdmissionRules, OVERFLOW  # noqa: E402
 from ishowtts_ros.core.failover import Failover  # noqa: E402
@@ -23,6 +23,8 @@ DEADLINE = 30.0     # s in which everything must have ended
 BATCH = 3           # utterances that the engine speaks in one pass
 PIECE = 20          # samples of each word: 20 ms
 CANCEL_CODES = {ErrorCode.STOPPED, ErrorCode.INTERRUPTED, ErrorCode.DROPPED, ErrorCode.EXPIRED}
+REQUEST = st.fixed_dictionaries({'words': st.integers(1, 6), 'fails': st.booleans(), 'priority': st.integers(1, 4),
+                                 'voice': st.sampled_from(['', 'plain', 'robot'])})
 
 
 class WordEngine:
@@ -109,9 +111,11 @@ class Conversation(RuleBasedStateMachine):
 
     # What is done
 
-    @rule(target=ids, words=st.integers(1, 6), fails=st.booleans(), priority=st.integers(1, 4),
-          voice=st.sampled_from(['', 'plain', 'robot']), interrupts=st.integers(0, 5).map(lambda n: n == 0))
-    def publish(self, words, fails, priority, voice, interrupts):
+    @rule(target=ids, requests=st.lists(REQUEST, min_size=1, max_size=4), interrupts=st.integers(0, 9).map(lambda n: n == 0))
+    def publish(self, requests, interrupts):
+        return multiple(*[self._submit(interrupts and not index, **request) for index, request in enumerate(requests)])
+
+    def _submit(self, interrupts, words, fails, priority, voice):
         number = len(self.utterances) + len(self.rejected)
         text = ' '.join([f'word{number}'] * words + ['fail'] * fails)
         utterance = Utterance(str(number), text, voice=voice, priority=priority, received=time.monotonic(),
