@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from .queue import SpeechQueue
 from .text import clean
 from .types import (as_speech_error, AudioChunk, ErrorCode, NFE_STEP_RANGE, Policy, SPEED_RANGE, SpeechError, SynthesisSettings,
                     Utterance, UtteranceEvent, UtteranceState, UtteranceStats)
+from .worker_tasks import WorkerTasks
 
 EVENT_TEXT_LENGTH = 200     # characters of the text that an event repeats
 SOLVER_SETTINGS = ('nfe_step', 'cfg_strength', 'sway_sampling_coef')     # one pass has one schedule
@@ -87,7 +88,7 @@ class Synthesizer:
         self._queue = SpeechQueue(limits.queue_depth)
         self._admission = Admission()
         self._pacer = Pacer(lock, listener.on_audio, self._on_finished, listener.on_speaking)
-        self._tasks: deque[tuple[Callable[[], Any], Future]] = deque()
+        self._tasks = WorkerTasks()
         self._jobs: dict[str, _Job] = {}                    # started and not ended, by utterance id
         self._synthesizing: set[str] = set()                # ids; some may have ended already, if they were canceled
         self._speech_rates: dict[str, SpeechRate] = defaultdict(SpeechRate)     # by engine name
@@ -203,14 +204,9 @@ class Synthesizer:
         An utterance that waits is started after at most one task. Active or not makes no difference.
         :raises SpeechError: by the Future: what the task raises, or NOT_ACTIVE if this is closed before its turn
         """
-        future: Future = Future()
         with self._changed:
-            if self._closing:
-                future.set_exception(_closed())
-            else:
-                self._tasks.append((task, future))
-                self._changed.notify_all()
-        return future
+            self._changed.notify_all()
+            return self._tasks.add(task)
 
     def utterances_of(self, voice: str) -> list[str]:
         """Ids of the utterances that are being spoken by a voice, or wait and ask for it by name."""
@@ -225,11 +221,10 @@ class Synthesizer:
             self._accepting = False
             self.stop(ErrorCode.NOT_ACTIVE, 'the node is shutting down')
             self._closing = True
+            self._tasks.close()
             self._changed.notify_all()
         if self._thread:
             self._thread.join()
-        while self._tasks:
-            self._tasks.popleft()[1].set_exception(_closed())
         self._pacer.close()
 
     def _check(self, utterance: Utterance) -> Utterance:
@@ -284,7 +279,7 @@ class Synthesizer:
                 self.expire()
                 if self._tasks and not (self._task_was_last and self._has_room()):
                     self._task_was_last = True
-                    return partial(_run_task, *self._tasks.popleft())
+                    return self._tasks.pop()
                 if self._has_room() and (jobs := self._start_together()):
                     self._task_was_last = False
                     return partial(self._speak_all, jobs)
@@ -393,17 +388,6 @@ def _synthesize(engine: Engine, speech: Speech) -> SpeechError | None:
     except Exception as error:
         return as_speech_error(error, ErrorCode.ENGINE_FAILED)
     return None
-
-
-def _run_task(task: Callable[[], Any], future: Future) -> None:
-    try:
-        future.set_result(task())
-    except Exception as error:
-        future.set_exception(as_speech_error(error, ErrorCode.ENGINE_FAILED))
-
-
-def _closed() -> SpeechError:
-    return SpeechError(ErrorCode.NOT_ACTIVE, 'the engine was freed before it came to this; configure the node and ask again')
 
 
 def check_range(name: str, value: float, valid: tuple[float, float]) -> None:

@@ -1,119 +1,19 @@
 """core/synthesizer.py: every accepted utterance ends exactly once, whatever happens."""
 
-from collections import defaultdict
 import threading
 import time
 
 import numpy as np
 import pytest
+from stepping_engine import DEADLINE, SteppingEngine
 
 from ishowtts_ros.core.admission import AdmissionRules
 from ishowtts_ros.core.failover import Failover
 from ishowtts_ros.core.pacer import Pacing
 from ishowtts_ros.core.synthesizer import Limits, Synthesizer
 from ishowtts_ros.core.types import ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance, UtteranceState
-from ishowtts_ros.core.voices import unknown_voice
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
-DEADLINE = 20.0     # s; everything here takes milliseconds, a loaded machine may take longer
-
-
-class SteppingEngine:
-    """Speaks one 100 ms piece for each permit it is given; fails or breaks on request."""
-
-    name, sample_rate, has_solver, default_voice = 'stepping', 1000, True, 'plain'
-
-    def __init__(self, permits=1_000_000):
-        self.permits = threading.Semaphore(permits)
-        self.settings = []
-        self.threads = set()
-        self.speaking = threading.Event()
-        self.closed = False
-        self.load_error = None
-
-    def load(self, progress):
-        self.threads.add(threading.current_thread().name)
-        progress(1.0, 'loaded')
-        if self.load_error:
-            raise self.load_error
-
-    def warmup(self, progress):
-        progress(1.0, 'warm')
-
-    def voices(self):
-        return ['plain', 'robot']
-
-    def check_voice(self, name):
-        if name not in self.voices():
-            raise unknown_voice(name, self.voices())
-
-    def synthesize(self, text, settings, emit, canceled):
-        self.threads.add(threading.current_thread().name)
-        self.settings.append(settings)
-        for word in text.split():
-            self.speaking.set()
-            while not self.permits.acquire(timeout=0.01):
-                if canceled():
-                    return
-            if canceled():
-                return
-            if word == 'fail':
-                raise SpeechError(ErrorCode.OUT_OF_MEMORY, 'no memory; lower the batch')
-            if word == 'break':
-                raise ZeroDivisionError('a bug')
-            emit(np.full(100, 1000, np.int16))
-
-    def close(self):
-        self.threads.add(threading.current_thread().name)
-        self.closed = True
-
-
-class Recorder:
-    """A listener that remembers."""
-
-    def __init__(self):
-        self.log = []
-        self.chunks = defaultdict(list)
-        self.stats = {}
-        self.events = defaultdict(list)
-
-    def on_event(self, event):
-        self.log.append((event.utterance_id, event.state))
-        self.events[event.utterance_id].append(event)
-
-    def on_audio(self, chunk):
-        self.log.append((chunk.utterance_id, 'last' if chunk.last else 'audio'))
-        self.chunks[chunk.utterance_id].append(chunk)
-
-    def on_stats(self, stats):
-        self.stats[stats.utterance_id] = stats
-
-    def on_speaking(self, speaking):
-        self.log.append(('', speaking))
-
-    def states(self, utterance_id):
-        return [event.state for event in self.events[utterance_id]]
-
-
-@pytest.fixture
-def recorder():
-    return Recorder()
-
-
-@pytest.fixture
-def make(recorder):
-    made = []
-
-    def make(engine, limits=Limits(), settings=SynthesisSettings, rules=AdmissionRules,
-             pacing=Pacing('burst')):
-        synthesizer = Synthesizer(Failover(lambda: engine), settings, recorder, limits, rules, lambda: pacing)
-        made.append(synthesizer)
-        synthesizer.start(lambda done, doing: None).result(DEADLINE)
-        synthesizer.accept(True)
-        return synthesizer
-    yield make
-    for synthesizer in made:
-        synthesizer.close()
 
 
 def test_an_utterance_is_queued_started_heard_and_finished_in_that_order(make, recorder):
@@ -474,90 +374,3 @@ def test_stop_cancels_the_one_heard_and_the_one_synthesized_ahead_of_it(make, re
         assert recorder.states(name) == [QUEUED, STARTED, CANCELED]
         assert [c.last for c in recorder.chunks[name]].count(True) == 1
     assert not sum(len(c.samples) for c in recorder.chunks['b'])
-
-
-def test_a_task_runs_in_the_worker_between_two_utterances_and_blocks_nobody(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    for name in 'abc':
-        synthesizer.submit(Utterance(name, 'one'))
-    assert engine.speaking.wait(DEADLINE)
-    begun, go_on = threading.Event(), threading.Event()
-
-    def task():
-        begun.set()
-        assert go_on.wait(DEADLINE)
-        return threading.current_thread().name, recorder.states('a'), recorder.states('b')
-    done = synthesizer.run_in_worker(task)
-    engine.permits.release(10)
-    assert begun.wait(DEADLINE)
-    synthesizer.submit(Utterance('d', 'one'))       # neither waits for the task
-    assert synthesizer.cancel('c', ErrorCode.STOPPED, 'canceled')
-    go_on.set()
-    assert done.result(DEADLINE) == ('synthesizer', [QUEUED, STARTED, FINISHED], [QUEUED])
-    assert synthesizer.wait_until_idle(DEADLINE)
-    assert recorder.states('b') == recorder.states('d') == [QUEUED, STARTED, FINISHED]
-
-
-def test_tasks_and_utterances_take_turns_however_many_there_are(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine, Limits(queue_depth=100))
-    for number in range(10):
-        synthesizer.submit(Utterance(f'u{number}', 'one'))
-    assert engine.speaking.wait(DEADLINE)
-    futures = [synthesizer.run_in_worker(lambda: sum(state is STARTED for _, state in recorder.log)) for _ in range(10)]
-    engine.permits.release(100)
-    assert [future.result(DEADLINE) for future in futures] == [*range(1, 11)]
-
-
-def test_a_task_runs_while_inactive_and_while_as_much_is_ahead_as_may_be(make, recorder):
-    synthesizer = make(SteppingEngine(), pacing=Pacing('realtime'))
-    for name in 'abc':
-        synthesizer.submit(Utterance(name, 'word ' * 600))
-    with synthesizer._changed:
-        assert synthesizer._changed.wait_for(lambda: 'b' in recorder.stats, DEADLINE)
-    assert synthesizer.run_in_worker(lambda: 'ahead').result(DEADLINE) == 'ahead'
-    assert recorder.states('c') == [QUEUED]
-    synthesizer.accept(False)
-    synthesizer.stop()
-    assert synthesizer.run_in_worker(lambda: 'inactive').result(DEADLINE) == 'inactive'
-
-
-def test_a_task_that_fails_tells_its_caller_and_the_next_utterance_is_spoken(make, recorder):
-    synthesizer = make(SteppingEngine())
-
-    def refuse():
-        raise SpeechError(ErrorCode.INVALID_REFERENCE, 'silent')
-    for task, code in ((refuse, ErrorCode.INVALID_REFERENCE), (lambda: 1 / 0, ErrorCode.ENGINE_FAILED)):
-        with pytest.raises(SpeechError) as error:
-            synthesizer.run_in_worker(task).result(DEADLINE)
-        assert error.value.code == code
-    synthesizer.submit(Utterance('a', 'one'))
-    assert synthesizer.wait_until_idle(DEADLINE) and recorder.states('a')[-1] is FINISHED
-
-
-def test_close_answers_the_tasks_that_wait_and_those_that_come_too_late(make):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    synthesizer.submit(Utterance('a', 'one'))
-    assert engine.speaking.wait(DEADLINE)
-    waiting = [synthesizer.run_in_worker(lambda: None) for _ in range(3)]
-    synthesizer.close()
-    for future in (*waiting, synthesizer.run_in_worker(lambda: None)):
-        with pytest.raises(SpeechError) as error:
-            future.result(DEADLINE)
-        assert error.value.code == ErrorCode.NOT_ACTIVE
-
-
-def test_who_speaks_with_a_voice_or_waits_for_it_is_known(make):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    synthesizer.submit(Utterance('now', 'one'))                         # by the default voice
-    assert engine.speaking.wait(DEADLINE)
-    synthesizer.submit(Utterance('later', 'one', voice='robot'))
-    synthesizer.submit(Utterance('whoever', 'one'))                     # by whichever is current then
-    synthesizer.submit(Utterance('sooner', 'one', voice='robot', priority=200))
-    assert synthesizer.utterances_of('plain') == ['now']
-    assert synthesizer.utterances_of('robot') == ['sooner', 'later']
-    synthesizer.stop()
-    assert synthesizer.utterances_of('plain') == synthesizer.utterances_of('robot') == []
