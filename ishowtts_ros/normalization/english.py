@@ -293,7 +293,8 @@ RULES: tuple[Rule, ...] = (
     rule(rf'{START}(?P<n>1[0-2]|0?[1-9]){HALF}', lambda m: number(m['n'].lstrip('0')) + half_of_day(m['half'])),
     # measures
     rule(rf"{START}'?(?P<decade>(?:1[0-9]|20)[0-9]0)'?s{END}", decade),
-    rule(rf"(?:(?<=\b[Tt]he )|(?<=\b[Hh]is )|(?<=\b[Hh]er )|(?<=\b[Mm]y )|(?<=mid-)|'){START}(?P<decade>[2-9]0)'?s{END}", decade),
+    rule(rf"(?:(?<=\b[Tt]he )|(?<=\b[Hh]is )|(?<=\b[Hh]er )|(?<=\b[Mm]y )|(?<=mid-)|'){START}(?P<decade>[2-9]0)'?s{END}",
+         decade),
     rule(rf'{START}(?!0x)(?:{NUMBER})(?:\s?[x×]\s?(?:{NUMBER}))+', lambda m: re.sub(r'\s?[x×]\s?', ' by ', m.group())),
     rule(rf'{SIGNED}\s?%', lambda m: number(m['n']) + ' percent'),
     rule(rf'{SIGNED}\s?‰', lambda m: number(m['n']) + ' per mille'),
@@ -326,8 +327,8 @@ RULES: tuple[Rule, ...] = (
     rule(r'(?P<before>\b[A-Z][a-z]+\s)?(?<![\w.])St\.(?=\s[A-Z])', saint),
     rule(r'(?<=[a-z]\s)St\.' + SENTENCE_GOES_ON, lambda m: 'Street'),
     rule(r'(?<=[a-z]\s)St\.', lambda m: 'Street.'),
-    rule(short(tables.ENDING) + SENTENCE_GOES_ON, said(tables.ENDING)),
-    rule(short(tables.ENDING), said(tables.ENDING, '.')),
+    rule(short(tables.ENDING) + r'(?!\w)' + SENTENCE_GOES_ON, said(tables.ENDING)),
+    rule(short(tables.ENDING) + r'(?!\w)', said(tables.ENDING, '.')),
     rule(r'(?<![\w.])(?P<letters>(?:[A-Z]\.){2,})(?P<end>(?=["\')\]]*\s*$))?',
          lambda m: ' '.join(m['letters'].replace('.', '')) + ('.' if m['end'] is not None else '')),
 )
