@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 import re
 
-from .number_words import Unreadable, code, digits, whole, words
+from .number_words import Unreadable, code, whole, words
 from .rules import Rule, apply, one_of
 
 
