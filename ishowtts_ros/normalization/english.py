@@ -80,7 +80,7 @@ def code(token: str) -> str:
 def dotted(match: re.Match) -> str:
     """A version or an address of four bytes."""
     parts = match['dotted'].split('.')
-    if len(parts) == 4 and any(len(part) > 2 for part in parts):
+    if len(parts) == 4 and not match['v'] and all(len(part) <= 3 and int(part) < 256 for part in parts):
         spoken = ' dot '.join(digits(part, LANGUAGE) for part in parts)
     else:
         spoken = ' point '.join(code(part) for part in parts)

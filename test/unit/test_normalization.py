@@ -103,6 +103,7 @@ README.md                           README dot md
 v2.1.3                              version two point one point three
 1.2.3                               one point two point three
 192.168.0.1                         one nine two dot one six eight dot zero dot one
+10.0.0.1:8080                        one zero dot zero dot zero dot one port eight zero eight zero
 +49 170 1234567                     plus four nine, one seven zero, one two three four five six seven
 555-1234                            five five five, one two three four
 1234567890123456                    one two three four five six seven eight nine zero one two three four five six
