@@ -73,7 +73,8 @@ PARAMETERS = (
     Parameter('f5.vocoder', '', CONFIGURE, "Folder with config.yaml and pytorch_model.bin of Vocos; '' as above."),
     Parameter('f5.device', 'auto', CONFIGURE, 'auto, cpu, cuda or cuda:<n>.'),
     Parameter('f5.dtype', 'auto', CONFIGURE, 'Precision of the model: auto is float16 on CUDA, and on a CPU bfloat16 where it '
-              'has instructions for it.', choices=('auto', 'float16', 'bfloat16', 'float32')),
+              'has instructions for it. int8, for CPUs that have not, is faster and not equal to f5-tts.',
+              choices=('auto', 'float16', 'bfloat16', 'float32', 'int8')),
     Parameter('f5.vocoder_dtype', 'float32', CONFIGURE, 'Precision of the vocoder.',
               choices=('auto', 'float16', 'bfloat16', 'float32')),
     Parameter('f5.threads', 0, CONFIGURE, "CPU threads [count]; 0 is torch's own choice.", (0, 1024)),

@@ -28,6 +28,7 @@ class Counters:
     graph_captures: int = 0
     graph_replays: int = 0          # solver steps replayed from a CUDA graph
     eager_steps: int = 0            # solver steps issued kernel by kernel (their parts may be compiled)
+    int8_products: int = 0          # matrix products in 8 bits
 
     def as_dict(self) -> dict[str, int]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -52,7 +53,15 @@ def resolve_device(config: F5Config) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype that 'auto', 'float16', 'bfloat16' or 'float32' means on `device`."""
+    """The dtype that one of config.DTYPES means on `device`; float32 for int8, which only the blocks' products have.
+
+    :raises SpeechError: ENGINE_UNAVAILABLE for int8 on a GPU
+    """
+    if name == 'int8':
+        if device.type != 'cpu':
+            raise SpeechError(ErrorCode.ENGINE_UNAVAILABLE, 'f5.dtype int8 is for CPUs without 16-bit instructions; '
+                              f'set f5.dtype to float16 for {device}, or f5.device to cpu')
+        return torch.float32
     if name != 'auto':
         return getattr(torch, name)
     if device.type == 'cuda':

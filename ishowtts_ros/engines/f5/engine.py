@@ -84,6 +84,9 @@ class F5Engine:
         progress(0.2, f'reading {checkpoint}')
         model = DiT.load(checkpoint, arch, len(self._tokenizer), self._device,
                          resolve_dtype(config.dtype, self._device))
+        if config.dtype == 'int8':
+            progress(0.7, 'rounding weights to 8 bits')
+            model.quantize()
         self._sampler = Sampler(model, config)
         progress(0.8, 'reading the vocoder')
         self._vocoder = Vocoder.load(locate_vocoder(config, progress), self._device, config)
@@ -141,7 +144,8 @@ class F5Engine:
     @property
     def dtype(self) -> str:
         """Of the model's weights, as in F5Config.dtype."""
-        return str(self._loaded_sampler().model.dtype).removeprefix('torch.')
+        model = self._loaded_sampler().model
+        return 'int8' if model.quantized else str(model.dtype).removeprefix('torch.')
 
     @property
     def counters(self) -> dict[str, int]:

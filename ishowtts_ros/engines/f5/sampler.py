@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import partial
 import logging
 import math
 from typing import Callable, Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from ...core.engine import Progress
 from ...core.types import ErrorCode, SpeechError
+from . import int8
 from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload
 from .config import FRAME_RATE, F5Config
 from .model import Conditioning, DiT, Parts, Prompt, block, embed, project
@@ -95,6 +97,8 @@ class Sampler:
             self._graphs = StepGraphs(config.graph_memory_limit, self._counters)
         compiler = Compiler(config.compile, config.compile_dynamic, self._counters)
         self._parts = Parts(compiler(embed, 1, 1, 2, 1), compiler(block, 1, None, 0, 0, 3), compiler(project, 1))
+        if model.quantized:
+            self._parts = self._parts._replace(block=partial(block, linear=int8.counted(self._counters)))
         static = self._graphs is not None or config.compile != 'none' and not config.compile_dynamic
         self._padded = config.padding == 'on' or config.padding == 'auto' and static
 
@@ -266,7 +270,7 @@ class Sampler:
 
     @property
     def counters(self) -> dict[str, int]:
-        """compiled_frames, compiled_calls, graph_captures, graph_replays, eager_steps since the sampler was made."""
+        """What really ran since the sampler was made: the fields of `Counters`, by name."""
         return self._counters.as_dict()
 
     def release(self) -> None:
