@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from .core.admission import AdmissionRules, OVERFLOW
-from .core.engine import Engine
+from .core.failover import Failover
 from .core.pacer import Pacing, PACINGS
 from .core.synthesizer import Limits
 from .core.types import ErrorCode, NFE_STEP_RANGE, SPEED_RANGE, SpeechError, SynthesisSettings
@@ -37,6 +37,8 @@ class Parameter:
 PARAMETERS = (
     Parameter('autostart', True, START, 'Configure and activate at start; false leaves that to a lifecycle manager.'),
     Parameter('engine', 'espeak', CONFIGURE, 'What speaks.', choices=tuple(sorted(ENGINES))),
+    Parameter('fallback_engine', '', CONFIGURE, 'What speaks when the engine cannot be loaded or fails three times in a row, '
+              "until it can be loaded again; '' is none.", choices=('', *sorted(ENGINES))),
     Parameter('voice', '', NEXT_UTTERANCE, "Voice name as in ~/list_voices; '' is the engine's default voice."),
     Parameter('language', '', NEXT_UTTERANCE, "BCP 47 tag such as 'en' or 'fr'; '' is the voice's own language."),
     Parameter('speed', 1.0, NEXT_UTTERANCE, "Speaking rate relative to the voice's natural one [ratio].", SPEED_RANGE),
@@ -122,7 +124,7 @@ def declare(node: Node) -> list[str]:
     return problems
 
 
-def refuse(changes: Iterable[RosParameter], engine: Engine | None, configured: bool) -> SetParametersResult:
+def refuse(changes: Iterable[RosParameter], engine: Failover | None, configured: bool) -> SetParametersResult:
     """May these values be set? Changes nothing. Ranges rclpy has checked already, by the descriptors.
 
     :param engine: the loaded engine, which knows the voices; None before it is loaded
@@ -144,7 +146,7 @@ def requirement(parameter: Parameter) -> str:
     if parameter.range:
         text += f' from {parameter.range[0]} to {parameter.range[1]}'
     if parameter.choices:
-        text = 'one of ' + ', '.join(parameter.choices)
+        text = 'one of ' + ', '.join(choice or "''" for choice in parameter.choices)
     return f'it must be {text}'
 
 
@@ -176,7 +178,7 @@ def engine_options(node: Node, engine: str) -> dict[str, Any]:
     return {name[len(prefix):]: value(node, name) for name in TABLE if name.startswith(prefix)}
 
 
-def check_voice_now(node: Node, engine: Engine) -> None:
+def check_voice_now(node: Node, engine: Failover) -> None:
     """:raises SpeechError: the `voice` parameter names none of the engine's voices"""
     voice = node.get_parameter('voice').value
     if voice:
@@ -197,7 +199,7 @@ def markdown() -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _objection(parameter: Parameter, wanted: Any, engine: Engine | None, configured: bool) -> str:
+def _objection(parameter: Parameter, wanted: Any, engine: Failover | None, configured: bool) -> str:
     """Why a parameter cannot be set to `wanted` now; '' if it can."""
     if _mismatch(parameter, wanted):
         return f'it cannot be {wanted!r}; {requirement(parameter)}'

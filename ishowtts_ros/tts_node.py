@@ -15,10 +15,10 @@ from std_srvs.srv import Trigger
 
 from . import conversions, diagnostics, parameters, voices_file
 from .core import types
-from .core.engine import Engine
+from .core.failover import Failover
 from .core.metrics import Metrics
-from .core.synthesizer import Synthesizer, as_speech_error, check_range
-from .core.types import ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
+from .core.synthesizer import Synthesizer, check_range
+from .core.types import as_speech_error, ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
 from .engines import registry
 from .executor import run, SlowCallbackGroup
 from .say_action import SayAction
@@ -42,7 +42,7 @@ class TtsNode(LifecycleNodeMixin, Node):
     def __init__(self):
         Node.__init__(self, 'ishowtts')
         LifecycleNodeMixin.__init__(self, callback_group=SlowCallbackGroup())
-        self._engine: Engine | None = None               # loaded, or None
+        self._engine: Failover | None = None             # loaded, or None
         self._synthesizer: Synthesizer | None = None
         self._metrics = Metrics()
         self._progress, self._doing, self._error = 0.0, '', ''
@@ -102,8 +102,7 @@ class TtsNode(LifecycleNodeMixin, Node):
             self._error = ''
             name = self.get_parameter('engine').value
             self.get_logger().info(f'loading engine {name}')
-            voices = voices_file.load(self.get_parameter('voices_file').value)
-            engine = registry.create(name, parameters.engine_options(self, name), voices)
+            engine = self._make_engine(name)
             self._synthesizer = Synthesizer(
                 engine, lambda: parameters.synthesis_settings(self), listener=self, limits=parameters.limits(self),
                 rules=lambda: parameters.admission_rules(self), pacing=lambda: parameters.pacing(self))
@@ -115,8 +114,17 @@ class TtsNode(LifecycleNodeMixin, Node):
             self.get_logger().error(f'not configured: {self._error}')
             self._release()
             return FAILURE
-        self.get_logger().info(f'engine {name} is ready: voice {self._current_voice()}, {engine.sample_rate} Hz')
+        if not engine.problem:
+            self.get_logger().info(f'engine {name} is ready: voice {self._current_voice()}')
         return super().on_configure(state)
+
+    def _make_engine(self, name: str) -> Failover:
+        fallback = self.get_parameter('fallback_engine').value
+        voices = voices_file.load(self.get_parameter('voices_file').value)
+
+        def make(engine: str):
+            return lambda: registry.create(engine, parameters.engine_options(self, engine), voices)
+        return Failover(make(name), make(fallback) if fallback not in ('', name) else None, voices)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Accept requests from now on."""
@@ -258,7 +266,8 @@ class TtsNode(LifecycleNodeMixin, Node):
         synthesizer = self._synthesizer
         health = diagnostics.Health(
             state=self._state_machine.current_state[1], engine=self.get_parameter('engine').value,
-            voice=self._current_voice(), progress=self._progress, doing=self._doing, error=self._error,
+            voice=self._current_voice(), progress=self._progress, doing=self._doing,
+            error=self._error or (self._engine.problem if self._engine else ''),
             waiting=synthesizer.waiting if synthesizer else 0, queue_depth=self.get_parameter('queue_depth').value,
             busy=bool(synthesizer and synthesizer.busy), paused=bool(synthesizer and synthesizer.paused), metrics=self._metrics)
         self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_name(), self._header()))

@@ -17,6 +17,7 @@ import time
 from typing import Callable, Mapping
 
 from ament_index_python.packages import get_package_prefix
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
 from lifecycle_msgs.srv import GetState
 import numpy as np
@@ -180,6 +181,17 @@ class SpeechClient(Node):
         """Request an utterance with an `id` and wait for its end."""
         self.request(**fields)
         return self.wait_for(lambda: self.ended(fields['id']), timeout, f"end of utterance {fields['id']}")
+
+    def diagnostics(self, name: str, condition: Callable[[DiagnosticStatus], bool], timeout: float = 30.0) -> DiagnosticStatus:
+        """Wait for the node's status of this name that satisfies the condition."""
+        found: list[DiagnosticStatus] = []
+
+        def on_message(message: DiagnosticArray) -> None:
+            found.extend(status for status in message.status if status.name == f'ishowtts: {name}' and condition(status))
+        subscription = self.create_subscription(DiagnosticArray, '/diagnostics', on_message, 10)
+        status = self.wait_for(lambda: found, timeout, f'diagnostics of {name}')[0]
+        self.destroy_subscription(subscription)
+        return status
 
     def _of(self, message) -> Recording:
         return self.recordings.setdefault(message.utterance_id, Recording())

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Callable, Protocol, Sequence
 
 import numpy as np
 
-from .types import SynthesisSettings
+from .types import SpeechError, SynthesisSettings
 
 Emit = Callable[[np.ndarray], None]         # int16 [n_samples] mono PCM, n_samples >= 1
 Canceled = Callable[[], bool]               # cheap; ask it as often as work can be abandoned
 Progress = Callable[[float, str], None]     # fraction done 0..1, what is being done
 
 
+@dataclass(frozen=True)
+class Speech:
+    """One of the utterances of a batch: what Engine.synthesize is called with."""
+
+    text: str
+    settings: SynthesisSettings
+    emit: Emit
+    canceled: Canceled
+
+
 class Engine(Protocol):
     """Turns text into speech.
 
-    One thread calls load, warmup, synthesize and close, always the same one. Once loaded,
-    `voices`, `default_voice` and `check_voice` may be called from any thread.
+    One thread at a time calls load, warmup, synthesize and close. `voices`, `default_voice` and
+    `check_voice` may be called from any thread, and before loading if what they tell is known by then.
     Whatever goes wrong is raised as SpeechError; after an error in synthesize the engine
     is ready for the next utterance.
     """
@@ -47,3 +58,15 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give everything back. A closed engine can be loaded again."""
+
+
+class BatchingEngine(Engine, Protocol):
+    """An engine for which several utterances in one pass are less work than one after the other."""
+
+    batch_size: int       # utterances that one pass may hold, known once warmed up; 1 = batches do not pay
+
+    def synthesize_batch(self, batch: Sequence[Speech]) -> list[SpeechError | None]:
+        """Speak up to `batch_size` utterances at once, each as `synthesize` would alone, in order.
+
+        :return: for each of them what went wrong, or None
+        """

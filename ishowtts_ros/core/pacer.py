@@ -35,11 +35,11 @@ class Pacing:
 class Track:
     """The audio of one utterance on its way out. Belongs to the pacer that made it."""
 
-    def __init__(self, writer: ChunkWriter, sample_rate: int, pacing: Pacing, prebuffer: float):
+    def __init__(self, writer: ChunkWriter, sample_rate: int, pacing: Pacing):
         self.writer = writer
         self.sample_rate = sample_rate      # Hz
         self.pacing = pacing
-        self.prebuffer = prebuffer          # s of audio to gather before the first is published
+        self.prebuffer = 0.0                # s of audio to gather before the first is published
         self.complete = False               # nothing more will come
         self.cut = False                    # what has not been published never will be
         self.begins: float | None = None    # instant at which its first audio sounds; None: none was published
@@ -110,13 +110,23 @@ class Pacer:
     def paused(self) -> bool:
         return self._paused
 
-    def begin(self, utterance_id: str, sample_rate: int, pacing: Pacing, prebuffer: float = 0.0) -> Track:
-        """:param prebuffer: seconds of audio to gather before the first is published (realtime)"""
-        track = Track(ChunkWriter(utterance_id, sample_rate, self._send), sample_rate, pacing,
-                      prebuffer if pacing.pacing == 'realtime' else 0.0)
+    @property
+    def ahead(self) -> float:
+        """Seconds of speech that are there already: so long does it take until more is needed."""
+        with self._lock:
+            waiting = sum(track.waiting / track.sample_rate for track in self._tracks)
+            return max(self._end - time.monotonic(), 0.0) + waiting
+
+    def begin(self, utterance_id: str, sample_rate: int, pacing: Pacing) -> Track:
+        track = Track(ChunkWriter(utterance_id, sample_rate, self._send), sample_rate, pacing)
         with self._lock:
             self._tracks.append(track)
         return track
+
+    def gather(self, track: Track, seconds: float) -> None:
+        """Publish nothing of a track before so much of it is there. A burst needs no gathering."""
+        if track.pacing.pacing == 'realtime':
+            track.prebuffer = seconds
 
     def write(self, track: Track, samples: np.ndarray) -> float:
         """Add audio; what may be published is published at once. Waits while too much is waiting already.

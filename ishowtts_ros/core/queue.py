@@ -44,6 +44,10 @@ class SpeechQueue:
         """The next one to speak. :raises IndexError: when empty"""
         return heapq.heappop(self._heap)[-1]
 
+    def peek(self) -> Utterance:
+        """The one that `pop` would give. :raises IndexError: when empty"""
+        return self._heap[0][-1]
+
     def remove(self, utterance_id: str) -> Utterance | None:
         """Take one out, wherever it stands; None if it is not here."""
         for entry in self._heap:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-import logging
+from itertools import groupby
 import threading
 import time
 from typing import Callable, Protocol
@@ -12,19 +13,18 @@ from typing import Callable, Protocol
 import numpy as np
 
 from .admission import Admission, AdmissionRules
-from .engine import Engine, Progress
+from .engine import Engine, Progress, Speech
+from .failover import Failover
 from .pacer import Pacer, Pacing, Track
 from .prebuffer import SpeechRate
 from .queue import SpeechQueue
 from .text import clean
-from .types import (AudioChunk, ErrorCode, NFE_STEP_RANGE, Policy, SPEED_RANGE, SpeechError, SynthesisSettings,
+from .types import (as_speech_error, AudioChunk, ErrorCode, NFE_STEP_RANGE, Policy, SPEED_RANGE, SpeechError, SynthesisSettings,
                     Utterance, UtteranceEvent, UtteranceState, UtteranceStats)
 
 EVENT_TEXT_LENGTH = 200     # characters of the text that an event repeats
+SOLVER_SETTINGS = ('nfe_step', 'cfg_strength', 'sway_sampling_coef')     # one pass has one schedule
 AHEAD = 2                   # utterances that may be started: one is heard while the next is synthesized
-
-log = logging.getLogger(__name__)
-
 
 class Listener(Protocol):
     """Hears what happens, in the order in which it happens. Must not block; may be called from any thread."""
@@ -51,8 +51,10 @@ class _Job:
     """An utterance that was started and has not ended."""
 
     utterance: Utterance
+    engine: Engine
     settings: SynthesisSettings
     track: Track
+    stats: UtteranceStats
     ended: threading.Event = field(default_factory=threading.Event)     # its terminal event has been told
 
 
@@ -63,15 +65,16 @@ class Synthesizer:
     one last chunk, and statistics when its synthesis has ended. Only the worker thread touches the
     engine, from load to close.
 
+    :param engines: who speaks
     :param current_settings: asked once when an utterance starts, from the worker thread
     :param rules: asked at every request
     :param pacing: asked once when an utterance starts, from the worker thread
     """
 
-    def __init__(self, engine: Engine, current_settings: Callable[[], SynthesisSettings], listener: Listener,
+    def __init__(self, engines: Failover, current_settings: Callable[[], SynthesisSettings], listener: Listener,
                  limits: Limits = Limits(), rules: Callable[[], AdmissionRules] = AdmissionRules,
                  pacing: Callable[[], Pacing] = Pacing):
-        self._engine = engine
+        self._engines = engines
         self._current_settings = current_settings
         self._listener = listener
         self._limits = limits
@@ -84,8 +87,8 @@ class Synthesizer:
         self._admission = Admission()
         self._pacer = Pacer(lock, listener.on_audio, self._on_finished, listener.on_speaking)
         self._jobs: dict[str, _Job] = {}                    # started and not ended, by utterance id
-        self._synthesizing: Utterance | None = None         # it may have ended already, if it was canceled
-        self._speech_rate = SpeechRate()
+        self._synthesizing: set[str] = set()                # ids; some may have ended already, if they were canceled
+        self._speech_rates: dict[str, SpeechRate] = defaultdict(SpeechRate)     # by engine name
         self._accepting = False
         self._closing = False
         self._loaded: Future = Future()
@@ -99,7 +102,7 @@ class Synthesizer:
     @property
     def busy(self) -> bool:
         """Is an utterance being synthesized or published?"""
-        return self._synthesizing is not None or len(self._pacer) > 0
+        return bool(self._synthesizing) or len(self._pacer) > 0
 
     @property
     def paused(self) -> bool:
@@ -132,7 +135,7 @@ class Synthesizer:
                 raise SpeechError(ErrorCode.DUPLICATE_ID,
                                   f"an utterance with id '{utterance.id}' is under way; use another id or leave it empty")
             rules, now = self._rules(), time.monotonic()
-            voice = checked.voice or self._current_settings().voice or self._engine.default_voice
+            voice = checked.voice or self._current_settings().voice or self._engines.default_voice
             self._admission.check(checked, voice, rules, now)
             self.expire()
             if utterance.policy is Policy.INTERRUPT:
@@ -208,12 +211,11 @@ class Synthesizer:
         check_range('nfe_step', utterance.nfe_step, NFE_STEP_RANGE)
         check_range('speed', utterance.speed, SPEED_RANGE)
         if self._accepting and utterance.voice:
-            self._engine.check_voice(utterance.voice)
+            self._engines.check_voice(utterance.voice)
         return Utterance(**{**utterance.__dict__, 'text': text})
 
     def _under_way(self, utterance_id: str) -> bool:
-        synthesizing = self._synthesizing and self._synthesizing.id == utterance_id
-        return bool(synthesizing) or utterance_id in self._jobs or utterance_id in self._queue
+        return utterance_id in self._synthesizing or utterance_id in self._jobs or utterance_id in self._queue
 
     def _end(self, jobs: list[_Job], state: UtteranceState, code: str, reason: str) -> None:
         """Silence jobs and tell why. All at once: were one cut off before the next, that one could still be heard."""
@@ -235,73 +237,118 @@ class Synthesizer:
 
     def _run(self, progress: Progress) -> None:
         try:
-            # Loading is most of the way and warming the rest, as far as a person waiting can tell.
-            self._engine.load(lambda done, what: progress(done / 2, what))
-            self._engine.warmup(lambda done, what: progress((1 + done) / 2, what))
+            self._engines.load(progress)
         except BaseException as error:
-            self._engine.close()
+            self._engines.close()
             self._loaded.set_exception(as_speech_error(error, ErrorCode.LOAD_FAILED))
             return
         self._loaded.set_result(None)
-        while job := self._next_job():
-            self._speak(job)
-        self._engine.close()
+        while jobs := self._next_jobs():
+            for _, together in groupby(jobs, key=lambda job: id(job.engine)):
+                self._speak(list(together))
+        self._engines.close()
 
-    def _next_job(self) -> _Job | None:
-        """Wait for the next utterance's turn and start it; None when closing."""
+    def _next_jobs(self) -> list[_Job]:
+        """Wait for the next utterance's turn and start it, with those that may go with it; none when closing."""
         with self._changed:
-            while True:
+            jobs: list[_Job] = []
+            while not jobs:
                 self._changed.wait_for(lambda: self._closing or (self._queue and len(self._pacer) < AHEAD))
                 if self._closing:
-                    return None
+                    return []
                 self.expire()
-                if self._queue:
-                    return self._start(self._queue.pop())
+                ahead = self._pacer.ahead
+                while self._queue and (not jobs or self._may_join(self._queue.peek(), jobs, ahead)):
+                    jobs += self._start(self._queue.pop())
+            return jobs
 
-    def _start(self, utterance: Utterance) -> _Job:
+    def _may_join(self, utterance: Utterance, jobs: list[_Job], ahead: float) -> bool:
+        """May it be synthesized in one pass with these? Not if the first of them would be heard later for it.
+
+        :param ahead: seconds of speech that will be heard before the first of them
+        """
+        engine, first = jobs[0].engine, jobs[0].settings
+        if len(jobs) >= getattr(engine, 'batch_size', 1):
+            return False
         settings = utterance.settings(self._current_settings())
-        prebuffer = self._speech_rate.prebuffer(len(utterance.text), settings.speed)
-        track = self._pacer.begin(utterance.id, self._engine.sample_rate, self._pacing(), prebuffer)
-        job = self._jobs[utterance.id] = _Job(utterance, settings, track)
-        self._synthesizing = utterance
-        self._tell(utterance, UtteranceState.STARTED)
-        return job
+        if any(getattr(settings, name) != getattr(first, name) for name in SOLVER_SETTINGS):
+            return False
+        texts = [(len(job.utterance.text), job.settings.speed) for job in jobs] + [(len(utterance.text), settings.speed)]
+        return sum(self._speech_rates[engine.name].work(*text) for text in texts) <= ahead
 
-    def _speak(self, job: _Job) -> None:
-        utterance, settings, engine = job.utterance, job.settings, self._engine
-        started, blocked, samples_made = time.monotonic(), 0.0, 0
+    def _start(self, utterance: Utterance) -> list[_Job]:
+        """The started utterance; none when it failed at once."""
+        try:
+            engine, settings = self._engines.cast(utterance.settings(self._current_settings()))
+            pacing = self._pacing()
+        except Exception as error:      # the next utterance is not to blame
+            failure = as_speech_error(error, ErrorCode.ENGINE_FAILED)
+            self._tell(utterance, UtteranceState.FAILED, failure.code, str(failure))
+            self._changed.notify_all()
+            return []
         stats = UtteranceStats(
             utterance.id, engine.name, settings.voice or engine.default_voice,
             settings.nfe_step if engine.has_solver else 0, len(utterance.text),
-            queue_time=started - utterance.received)
+            queue_time=time.monotonic() - utterance.received)
+        track = self._pacer.begin(utterance.id, engine.sample_rate, pacing)
+        job = self._jobs[utterance.id] = _Job(utterance, engine, settings, track, stats)
+        self._synthesizing.add(utterance.id)
+        self._tell(utterance, UtteranceState.STARTED)
+        return [job]
 
-        def emit(samples: np.ndarray) -> None:
-            nonlocal blocked, samples_made
-            samples_made += len(samples)
-            blocked += self._pacer.write(job.track, samples)
-            stats.first_audio_latency = stats.first_audio_latency or time.monotonic() - started
+    def _speak(self, jobs: list[_Job]) -> None:
+        """Synthesize utterances of one engine, several of them in one pass."""
+        engine, started, blocked = jobs[0].engine, time.monotonic(), 0.0
+        rate = self._speech_rates[engine.name]
 
-        failure = None
+        def emitter(job: _Job) -> Callable[[np.ndarray], None]:
+            def emit(samples: np.ndarray) -> None:
+                nonlocal blocked
+                duration = len(samples) / engine.sample_rate
+                if not job.stats.audio_duration:
+                    job.stats.first_audio_latency = time.monotonic() - started
+                    self._pacer.gather(job.track, rate.prebuffer(
+                        len(job.utterance.text), job.settings.speed, job.stats.first_audio_latency, duration))
+                job.stats.audio_duration += duration
+                blocked += self._pacer.write(job.track, samples)
+            return emit
+
+        batch = [Speech(job.utterance.text, job.settings, emitter(job), job.ended.is_set) for job in jobs]
         try:
-            engine.synthesize(utterance.text, settings, emit, job.ended.is_set)
+            failures = engine.synthesize_batch(batch) if len(batch) > 1 else [_synthesize(engine, batch[0])]
         except Exception as error:
-            failure = as_speech_error(error, ErrorCode.ENGINE_FAILED)
-        stats.synthesis_time = time.monotonic() - started - blocked
-        stats.audio_duration = samples_made / engine.sample_rate
-
+            failures = [as_speech_error(error, ErrorCode.ENGINE_FAILED)] * len(batch)
+        work = time.monotonic() - started - blocked
+        audio = sum(job.stats.audio_duration for job in jobs)
         with self._changed:
-            self._listener.on_stats(stats)
-            if failure and not job.ended.is_set():
-                self._end([job], UtteranceState.FAILED, failure.code, str(failure))
-            elif not job.ended.is_set():
-                self._speech_rate.add(stats, settings.speed)
-                self._pacer.finish(job.track)
-            self._synthesizing = None
+            for job, failure in zip(jobs, failures):
+                job.stats.synthesis_time = work * job.stats.audio_duration / audio if audio else work / len(jobs)
+                self._conclude(job, failure)
             self._changed.notify_all()
+
+    def _conclude(self, job: _Job, failure: SpeechError | None) -> None:
+        """Its synthesis has ended: well, with a failure, or because the utterance was ended before."""
+        self._synthesizing.discard(job.utterance.id)
+        self._listener.on_stats(job.stats)
+        if failure or not job.ended.is_set():
+            self._engines.report(job.engine, failure)
+        if failure and not job.ended.is_set():
+            self._end([job], UtteranceState.FAILED, failure.code, str(failure))
+        elif not job.ended.is_set():
+            self._speech_rates[job.engine.name].add(job.stats, job.settings.speed)
+            self._pacer.finish(job.track)
 
     def _tell(self, utterance: Utterance, state: UtteranceState, code: str = '', reason: str = '') -> None:
         self._listener.on_event(
             UtteranceEvent(utterance.id, state, code, reason, utterance.text[:EVENT_TEXT_LENGTH]))
+
+
+def _synthesize(engine: Engine, speech: Speech) -> SpeechError | None:
+    try:
+        engine.synthesize(speech.text, speech.settings, speech.emit, speech.canceled)
+    except Exception as error:
+        return as_speech_error(error, ErrorCode.ENGINE_FAILED)
+    return None
 
 
 def check_range(name: str, value: float, valid: tuple[float, float]) -> None:
@@ -309,11 +356,3 @@ def check_range(name: str, value: float, valid: tuple[float, float]) -> None:
     low, high = valid
     if value and not low <= value <= high:
         raise SpeechError(ErrorCode.INVALID_PARAMETER, f'{name} {value} is not in {low} to {high}')
-
-
-def as_speech_error(error: BaseException, code: str) -> SpeechError:
-    """Any error as one with a code; an unexpected one is logged with its traceback."""
-    if isinstance(error, SpeechError):
-        return error
-    log.error('unexpected %s', type(error).__name__, exc_info=error)
-    return SpeechError(code, f'{type(error).__name__}: {error}')

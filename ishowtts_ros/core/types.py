@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+import logging
 
 import numpy as np
 
 PRIORITY_DEFAULT = 128
 NFE_STEP_RANGE = (1, 128)     # solver steps
 SPEED_RANGE = (0.25, 4.0)     # ratio to the voice's natural rate
+
+log = logging.getLogger(__name__)
 
 
 class ErrorCode:
@@ -47,6 +50,14 @@ class SpeechError(Exception):
     def __init__(self, code: str, message: str):
         super().__init__(message)
         self.code = code
+
+
+def as_speech_error(error: BaseException, code: str) -> SpeechError:
+    """Any error as one with a code; an unexpected one is logged with its traceback."""
+    if isinstance(error, SpeechError):
+        return error
+    log.error('unexpected %s', type(error).__name__, exc_info=error)
+    return SpeechError(code, f'{type(error).__name__}: {error}')
 
 
 class Policy(IntEnum):

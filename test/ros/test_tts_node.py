@@ -3,7 +3,7 @@
 import signal
 import threading
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 import numpy as np
@@ -24,18 +24,6 @@ ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEA
 
 def transition(client, which):
     return client.call(ChangeState, 'ishowtts/change_state', transition=Transition(id=which), timeout=30).success
-
-
-def diagnostics(client, name, condition):
-    """Wait for a status of this name that satisfies the condition."""
-    found = []
-
-    def on_message(message):
-        found.extend(s for s in message.status if s.name == f'ishowtts: {name}' and condition(s))
-    subscription = client.create_subscription(DiagnosticArray, '/diagnostics', on_message, 10)
-    status = client.wait_for(lambda: found, 30, f'diagnostics of {name}')[0]
-    client.destroy_subscription(subscription)
-    return status
 
 
 def test_text_becomes_audio_events_and_statistics(espeak):
@@ -138,7 +126,7 @@ def test_a_failing_utterance_is_reported_and_the_next_is_spoken(speaking_node, c
     failed = client.speak(id='a', text='please boom now')
     assert failed.states == [QUEUED, STARTED, FAILED] and failed.code == ErrorCode.ENGINE_FAILED
     assert [c.last for c in failed.chunks] == [True]
-    status = diagnostics(client, 'synthesis', lambda s: s.level == DiagnosticStatus.WARN)
+    status = client.diagnostics('synthesis', lambda s: s.level == DiagnosticStatus.WARN)
     assert 'boom' in status.message
     assert client.speak(id='b', text='fine').states[-1] is FINISHED
 
@@ -194,7 +182,7 @@ def test_loading_holds_nothing_up_and_shows_its_progress(start_node, client):
     configured = threading.Event()
     thread = threading.Thread(target=lambda: transition(client, CONFIGURE) and configured.set())
     thread.start()
-    status = diagnostics(client, 'engine', lambda s: 'loading' in s.message and '%' in s.message)
+    status = client.diagnostics('engine', lambda s: 'loading' in s.message and '%' in s.message)
     assert status.level == DiagnosticStatus.OK
     rejected = client.speak(id='early', text='too early', timeout=3)
     assert rejected.states == [REJECTED] and rejected.code == ErrorCode.NOT_ACTIVE
@@ -206,7 +194,7 @@ def test_loading_holds_nothing_up_and_shows_its_progress(start_node, client):
 def test_an_engine_that_cannot_load_refuses_configure_and_says_why(start_node, client):
     node = start_node({'espeak.library': '/nowhere/libespeak-ng.so'})
     client.wait_for(lambda: 'not configured' in node.log.read_text(), 30, 'refusal in the log')
-    status = diagnostics(client, 'engine', lambda s: s.level == DiagnosticStatus.ERROR)
+    status = client.diagnostics('engine', lambda s: s.level == DiagnosticStatus.ERROR)
     assert 'espeak.library' in status.message
     rejected = client.speak(id='a', text='anyone there?')
     assert rejected.states == [REJECTED] and 'espeak.library' in rejected.reason
@@ -224,11 +212,11 @@ def test_diagnostics_report_latency_rtf_and_counts(speaking_node, client):
     speaking_node()
     client.speak(id='a', text='Hello.')
     client.speak(id='b', text=' ')
-    status = diagnostics(client, 'synthesis', lambda s: {v.key: v.value for v in s.values}['rejected'] == '1')
+    status = client.diagnostics('synthesis', lambda s: {v.key: v.value for v in s.values}['rejected'] == '1')
     values = {v.key: v.value for v in status.values}
     assert values['finished'] == '1' and float(values['real_time_factor']) > 0
     assert float(values['first_audio_latency_p95_s']) > 0
-    assert diagnostics(client, 'queue', lambda s: True).level == DiagnosticStatus.OK
+    assert client.diagnostics('queue', lambda s: True).level == DiagnosticStatus.OK
 
 
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM])
@@ -269,7 +257,7 @@ def test_realtime_audio_comes_at_the_pace_of_speech_and_pauses(speaking_node, cl
     assert client.call(Trigger, 'ishowtts/pause').success
     # The answer and the audio come by different topics: what was on its way may still arrive.
     client.wait_for(lambda: heard.stats, 30, 'statistics')
-    status = diagnostics(client, 'synthesis', lambda s: s.message == 'paused')
+    status = client.diagnostics('synthesis', lambda s: s.message == 'paused')
     assert status.level == DiagnosticStatus.OK
     assert not heard.ended and len(heard.samples) < 2 * 24000
     assert client.call(Trigger, 'ishowtts/resume').success

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings, strategies as st  # noqa
 from hypothesis.stateful import Bundle, rule, RuleBasedStateMachine  # noqa: E402
 
 from ishowtts_ros.core.admission import AdmissionRules, OVERFLOW  # noqa: E402
+from ishowtts_ros.core.failover import Failover  # noqa: E402
 from ishowtts_ros.core.pacer import Pacing  # noqa: E402
 from ishowtts_ros.core.synthesizer import AHEAD, Limits, Synthesizer  # noqa: E402
 from ishowtts_ros.core.types import (ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance,  # noqa: E402
@@ -19,6 +20,7 @@ from ishowtts_ros.core.types import (ErrorCode, Policy, SpeechError, SynthesisSe
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
 DEADLINE = 30.0     # s in which everything must have ended
+BATCH = 3           # utterances that the engine speaks in one pass
 PIECE = 20          # samples of each word: 20 ms
 CANCEL_CODES = {ErrorCode.STOPPED, ErrorCode.INTERRUPTED, ErrorCode.DROPPED, ErrorCode.EXPIRED}
 
@@ -26,7 +28,7 @@ CANCEL_CODES = {ErrorCode.STOPPED, ErrorCode.INTERRUPTED, ErrorCode.DROPPED, Err
 class WordEngine:
     """20 ms of audio for each word; fails at the word 'fail'. Remembers what it was asked for."""
 
-    name, sample_rate, has_solver, default_voice = 'words', 1000, True, 'plain'
+    name, sample_rate, has_solver, default_voice, batch_size = 'words', 1000, True, 'plain', BATCH
 
     def __init__(self):
         self.asked = {}     # text -> settings
@@ -52,6 +54,17 @@ class WordEngine:
                 raise SpeechError(ErrorCode.ENGINE_FAILED, 'told to')
             emit(np.full(PIECE, 1000, np.int16))
 
+    def synthesize_batch(self, batch):
+        assert len(batch) <= BATCH and len({speech.settings.nfe_step for speech in batch}) == 1
+        failures = []
+        for speech in batch:
+            try:
+                self.synthesize(speech.text, speech.settings, speech.emit, speech.canceled)
+                failures.append(None)
+            except SpeechError as error:
+                failures.append(error)
+        return failures
+
     def close(self):
         pass
 
@@ -70,7 +83,7 @@ class Conversation(RuleBasedStateMachine):
         self.current = SynthesisSettings(voice='plain')
         self.rules_now, self.pacing = AdmissionRules(), Pacing('realtime', 0.05)
         self.engine = WordEngine()
-        self.synthesizer = Synthesizer(self.engine, lambda: self.current, self, Limits(queue_depth=4),
+        self.synthesizer = Synthesizer(Failover(lambda: self.engine), lambda: self.current, self, Limits(queue_depth=4),
                                        lambda: self.rules_now, lambda: self.pacing)
         self.synthesizer.start(lambda done, doing: None).result(DEADLINE)
         self.synthesizer.accept(True)
@@ -193,7 +206,7 @@ class Conversation(RuleBasedStateMachine):
                 best = max(waiting, key=lambda name: self.utterances[name].priority)     # the first of the best
                 assert entry.utterance_id == best
                 under_way += 1
-                assert under_way <= AHEAD
+                assert under_way <= AHEAD - 1 + BATCH
             if not hasattr(entry, 'samples') and entry.state is not QUEUED and entry.utterance_id in waiting:
                 waiting.remove(entry.utterance_id)
 

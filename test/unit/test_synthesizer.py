@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ishowtts_ros.core.admission import AdmissionRules
+from ishowtts_ros.core.failover import Failover
 from ishowtts_ros.core.pacer import Pacing
 from ishowtts_ros.core.synthesizer import Limits, Synthesizer
 from ishowtts_ros.core.types import ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance, UtteranceState
@@ -105,7 +106,7 @@ def make(recorder):
 
     def make(engine, limits=Limits(), settings=SynthesisSettings, rules=AdmissionRules,
              pacing=Pacing('burst')):
-        synthesizer = Synthesizer(engine, settings, recorder, limits, rules, lambda: pacing)
+        synthesizer = Synthesizer(Failover(lambda: engine), settings, recorder, limits, rules, lambda: pacing)
         made.append(synthesizer)
         synthesizer.start(lambda done, doing: None).result(DEADLINE)
         synthesizer.accept(True)
@@ -340,6 +341,22 @@ def test_nothing_is_accepted_before_and_after(make):
     assert error.value.code == ErrorCode.NOT_ACTIVE
 
 
+def test_settings_that_cannot_be_read_fail_one_utterance_and_not_the_worker(make, recorder):
+    answers = iter([SynthesisSettings(), RuntimeError('no such parameter')])
+
+    def settings():
+        answer = next(answers, SynthesisSettings())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    synthesizer = make(SteppingEngine(), settings=settings)
+    for name in 'ab':       # settings are read at submit and at start
+        synthesizer.submit(Utterance(name, 'one'))
+        assert synthesizer.wait_until_idle(DEADLINE)
+    assert recorder.states('a') == [QUEUED, FAILED] and 'no such parameter' in recorder.events['a'][-1].reason
+    assert recorder.states('b') == [QUEUED, STARTED, FINISHED]
+
+
 def test_close_cancels_what_is_under_way(make, recorder):
     engine = SteppingEngine(permits=0)
     synthesizer = make(engine)
@@ -356,7 +373,7 @@ def test_close_cancels_what_is_under_way(make, recorder):
 def test_a_load_that_fails_says_why(recorder, error, code):
     engine = SteppingEngine()
     engine.load_error = error
-    synthesizer = Synthesizer(engine, SynthesisSettings, recorder)
+    synthesizer = Synthesizer(Failover(lambda: engine), SynthesisSettings, recorder)
     with pytest.raises(SpeechError, match=str(error)) as raised:
         synthesizer.start(lambda done, doing: None).result(DEADLINE)
     assert raised.value.code == code
@@ -393,7 +410,7 @@ def test_the_next_utterance_is_synthesized_while_one_is_heard_but_no_more_than_t
         synthesizer.submit(Utterance(name, 'word ' * 600))     # a minute each
     with synthesizer._changed:
         assert synthesizer._changed.wait_for(lambda: 'b' in recorder.stats, DEADLINE)
-        assert synthesizer._changed.wait_for(lambda: synthesizer._synthesizing is None, DEADLINE)
+        assert synthesizer._changed.wait_for(lambda: not synthesizer._synthesizing, DEADLINE)
     assert recorder.states('a') == recorder.states('b') == [QUEUED, STARTED] and recorder.states('c') == [QUEUED]
     assert not recorder.chunks['b'] and recorder.stats['b'].audio_duration == pytest.approx(60)
     assert synthesizer.busy and synthesizer.stop() == 3
@@ -450,7 +467,7 @@ def test_stop_cancels_the_one_heard_and_the_one_synthesized_ahead_of_it(make, re
     synthesizer.submit(Utterance('a', 'word ' * 100))     # 10 s of audio
     synthesizer.submit(Utterance('b', 'word'))
     with synthesizer._changed:
-        assert synthesizer._changed.wait_for(lambda: len(engine.settings) == 2 and synthesizer._synthesizing is None, DEADLINE)
+        assert synthesizer._changed.wait_for(lambda: len(engine.settings) == 2 and not synthesizer._synthesizing, DEADLINE)
         assert synthesizer.stop() == 2
     assert synthesizer.wait_until_idle(DEADLINE)
     for name in 'ab':
