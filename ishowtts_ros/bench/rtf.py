@@ -240,7 +240,9 @@ def utter(engine: Any, text: str, nfe_step: int) -> Timing:
 
 
 class StepClock:
-    """Notes when solver steps start: f5 asks `canceled` before each, f5-tts calls its transformer in each."""
+    """Notes when solver steps start: f5 asks `canceled` before each, and then once more before it emits; f5-tts calls
+    its transformer in each.
+    """
 
     def __init__(self, engine: Any):
         self._starts: list[float] = []
@@ -262,7 +264,7 @@ class StepClock:
 
     def shortest(self, nfe_step: int) -> float:
         """Seconds; infinite where there was only one step. Old f5-tts calls its transformer twice in a step."""
-        starts = self._starts[::max(1, len(self._starts) // nfe_step)][:nfe_step]
+        starts = self._starts[::max(1, len(self._starts) // nfe_step)] if self._transformer else self._starts[-nfe_step - 1:-1]
         return min((later - earlier for earlier, later in zip(starts, starts[1:])), default=math.inf)
 
     def _note(self) -> None:

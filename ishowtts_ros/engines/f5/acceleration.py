@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -76,6 +76,22 @@ def has_bf16_instructions() -> bool:
     except OSError:
         return False
     return bool(flags & {'amx_bf16', 'avx512_bf16', 'bf16'})    # the last one is what aarch64 says
+
+
+def paying_batch(step_times: Mapping[int, float], margin: float = 0.1) -> int:
+    """How many requests one pass should hold: as many as make the time for each the shortest.
+
+    :param step_times: seconds of a solver step, by requests in the pass; 1 is among them
+    :param margin: share of the time that has to be saved; with less, 1 is the answer: alone, each is ready sooner
+    """
+    each = {size: seconds / size for size, seconds in step_times.items()}
+    best = min(each, key=each.get)
+    return best if each[best] <= (1 - margin) * each[1] else 1
+
+
+def is_faster(step_times: Mapping[int, float], size: int) -> bool:
+    """Is each request ready sooner in a pass of this size than in any smaller one?"""
+    return all(step_times[size] / size < seconds / smaller for smaller, seconds in step_times.items() if smaller < size)
 
 
 class Compiler:
@@ -229,6 +245,11 @@ class StepGraphs:
         torch.cuda.empty_cache()
         self._counters.graph_captures += 1
         return graph, max(0, torch.cuda.memory_reserved() - before)
+
+    def drop_batches_over(self, size: int) -> None:
+        """Give back the graphs of larger batches."""
+        for key in [key for key in self._graphs if key[0][0] > size]:
+            del self._graphs[key]
 
     @property
     def bytes(self) -> int:

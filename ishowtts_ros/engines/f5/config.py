@@ -132,7 +132,8 @@ class F5Config:
                                         # per-bucket compilation need it
     buckets: Sequence[float] = (4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 30.0)
                                         # total lengths [s], reference + speech; longer ones run unpadded and eager
-    max_batch: int = 1                  # requests sampled in one pass
+    max_batch: int = 1                  # requests sampled in one pass at most
+    batching: str = 'auto'              # 'auto' | 'always': auto = only as many as warm-up has found to pay
     # how it is heard
     streaming: bool = False             # cut a short first chunk, then growing ones: sooner heard, other melody
     first_chunk: int = 40               # UTF-8 bytes the first chunk may have when streaming; it ends with a clause
@@ -147,6 +148,8 @@ class F5Config:
                 raise invalid(name, getattr(self, name), f"one of {', '.join(choices)}")
         if self.dtype == 'int8' and self.compile != 'none':
             raise invalid('compile', self.compile, 'none where f5.dtype is int8, whose products torch cannot compile')
+        if self.batching not in ('auto', 'always'):
+            raise invalid('batching', self.batching, 'one of auto, always')
         if self.padding not in ('auto', 'on', 'off'):
             raise invalid('padding', self.padding, 'one of auto, on, off')
         if not all(seconds > 0 for seconds in self.buckets):
