@@ -79,7 +79,8 @@ PARAMETERS = (
     Parameter('f5.vocoder', '', CONFIGURE, "Folder with config.yaml and pytorch_model.bin of Vocos; '' as above."),
     Parameter('f5.device', 'auto', CONFIGURE, 'auto, cpu, cuda or cuda:<n>.'),
     Parameter('f5.dtype', 'auto', CONFIGURE, 'Precision of the model: auto is float16 on CUDA, and on a CPU bfloat16 where it '
-              'has instructions for it.', choices=('auto', 'float16', 'bfloat16', 'float32')),
+              'has instructions for it. int8, for CPUs that have not, is faster and not equal to f5-tts.',
+              choices=('auto', 'float16', 'bfloat16', 'float32', 'int8')),
     Parameter('f5.vocoder_dtype', 'float32', CONFIGURE, 'Precision of the vocoder.',
               choices=('auto', 'float16', 'bfloat16', 'float32')),
     Parameter('f5.threads', 0, CONFIGURE, "CPU threads [count]; 0 is torch's own choice.", (0, 1024)),
@@ -92,7 +93,9 @@ PARAMETERS = (
               choices=('auto', 'on', 'off')),
     Parameter('f5.buckets', [4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 30.0], CONFIGURE,
               'Lengths of reference and speech together to prepare for [s]; longer ones run without graphs.'),
-    Parameter('f5.max_batch', 1, CONFIGURE, 'Chunks of one text synthesized in one pass [count].', (1, 64)),
+    Parameter('f5.max_batch', 1, CONFIGURE, 'Chunks and waiting utterances synthesized in one pass at most [count].', (1, 64)),
+    Parameter('f5.batching', 'auto', CONFIGURE, 'Put several into one pass always, or only where warm-up finds that it '
+              'saves a tenth of the time.', choices=('auto', 'always')),
     Parameter('f5.normalize_text', True, CONFIGURE, 'Read numbers, units, times, abbreviations and addresses as words.'),
     Parameter('f5.streaming', False, CONFIGURE, 'A short first chunk: heard sooner, with another melody than in one piece.'),
     Parameter('f5.first_chunk', 40, CONFIGURE, 'Length of that first chunk at most [UTF-8 bytes].', (10, 1000)),

@@ -9,7 +9,12 @@ cannot be faster than its arithmetic at the rate this machine multiplies matrice
 floor is memory traffic, kernel launches and work that need not be repeated in every step. The floor is
 counted for the work as f5-tts does it; an engine that hoists constant parts out of the step comes nearer.
 
-Everything goes through Engine.synthesize, in one process, warm, engines taking turns: from text to 16-bit samples.
+Everything goes through Engine.synthesize, in one process, warm: from text to 16-bit samples. Engines take turns in rounds,
+and of each the best round counts: other work on the machine only ever adds time, and a ratio of two bests means
+something where single timings do not. Beside a ratio stand the lowest and the highest of single rounds.
+Where all the steps asked for would take longer than --limit, each round times PROBE_STEPS of them, and what more steps
+take is scaled from that and labelled so. f5_int8 is f5 with 8-bit products (CPU only, not equal to f5-tts); its floor
+counts attention as if that ran in 8 bits too, which it does not.
 Weights are random unless --checkpoint and --vocoder are given: speed does not depend on their values, the sound does.
 The last line of standard output is one JSON document.
 """
@@ -17,28 +22,29 @@ The last line of standard output is one JSON document.
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 import json
-import os
+import math
 from pathlib import Path
-import platform
-import resource
-import statistics
 import sys
 import tempfile
 import time
-from typing import Any, Sequence
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from ..core.types import SynthesisSettings
 from ..core.voices import Voice, VoiceRegistry
 from ..engines import registry
 from ..engines.f5.config import FRAME_RATE, SAMPLE_RATE, F5Config, architecture
+from .machine import describe, gemm_rate, peak_memory
 
-ENGINES = ('f5', 'f5_upstream')
+ENGINES = ('f5', 'f5_int8', 'f5_upstream')
 DEFAULT_NFE = 32                    # of f5-tts
 SENTENCE = 'Hello, I am the voice of your robot.'
-FEW_STEPS = (1, 3)                  # what is timed where all would take too long
+PROBE_STEPS = 2                     # of each run where all steps would take too long: one step from start to start
+ONE_CHUNK = 22.0                    # s of reference and speech that f5-tts makes in one go
+MIN_ROUNDS = 2                      # the first one may still be cold
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,14 @@ class Timing:
     total: float
     first_audio: float
     audio: float
+    step: float                     # the shortest, from the start of one step to that of the next; inf for a single step
+
+    def taking(self, more_steps: int) -> float:
+        """Seconds that so many more steps would take."""
+        return self.total + more_steps * self.step if more_steps else self.total
+
+
+Runs = Dict[Tuple[str, str, int], List[Timing]]     # engine, speech, nfe_step -> one timing for each round
 
 
 @dataclass
@@ -96,50 +110,52 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='ishowtts bench rtf', description=__doc__.split('\n')[0])
-    parser.add_argument('--engines', nargs='+', choices=ENGINES, default=list(ENGINES))
+    parser.add_argument('--engines', nargs='+', choices=ENGINES, default=['f5', 'f5_upstream'])
     parser.add_argument('--model', default='F5TTS_v1_Base', help='architecture, a name or a model .yaml')
     parser.add_argument('--checkpoint', default='', help='real weights instead of random ones')
     parser.add_argument('--vocab', default='', help='vocab.txt of --checkpoint')
     parser.add_argument('--vocoder', default='', help='folder of a real vocoder instead of a random one')
-    parser.add_argument('--option', action='append', default=[], metavar='NAME=VALUE', help='of the f5 engine')
+    parser.add_argument('--option', action='append', default=[], metavar='NAME=VALUE', help='of f5 and f5_int8')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:<n>')
     parser.add_argument('--threads', type=int, default=0, help="CPU threads; 0 = torch's own choice")
     parser.add_argument('--nfe', nargs='+', type=int, default=[7, 8, 16, 32])
     parser.add_argument('--speech', nargs='+', type=float, default=[3.0, 8.37], help='lengths to speak [s]')
     parser.add_argument('--reference', type=float, default=5.33, help='length of the reference [s]')
-    parser.add_argument('--repeat', type=int, default=3, help='runs, of which the median counts')
-    parser.add_argument('--limit', type=float, default=600.0, help='time fewer steps if all took longer than this [s]')
+    parser.add_argument('--repeat', type=int, default=3, help='rounds, of which the best counts')
+    parser.add_argument('--limit', type=float, default=600.0, help='time fewer steps where this would take longer, loading included [s]')
     parser.add_argument('--plot', default='', metavar='FILE.png')
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if max(arguments.speech) + arguments.reference > ONE_CHUNK:
+        parser.error(f'--speech and --reference may last {ONE_CHUNK:g} s together: longer texts are said in several chunks')
+    return arguments
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> Report:
     from .f5_material import reference_voice, text_for
 
+    deadline = time.perf_counter() + arguments.limit
     files, weights = weight_files(arguments, folder)
     voice = reference_voice(folder, arguments.reference)
     engines, about = {}, {}
     for name in arguments.engines:
         options = {**files, 'device': arguments.device}
-        if name == 'f5':
+        if name != 'f5_upstream':
             options.update(f5_options(arguments.option))
+        if name == 'f5_int8':
+            options.update(dtype='int8')
         engines[name], about[name] = load(name, options, voice)
-    dtypes = {name: engine.dtype for name, engine in engines.items()}
     device = next(iter(engines.values())).device
-    report = Report(machine(device), weights, arguments.reference, about,
-                    {dtype: gemm_rate(dtype, device) for dtype in sorted(set(dtypes.values()))})
     texts = {f'{seconds:g} s': text_for(seconds, arguments.reference) for seconds in arguments.speech}
     texts['one sentence'] = SENTENCE
+    runs, gemm = time_engines(engines, texts, arguments, deadline)
+    report = Report(describe(device), weights, arguments.reference, about, gemm)
     arch = architecture(arguments.model)
-    steps = steps_to_time(engines, list(texts.values()), arguments)
-    for speech, text in texts.items():
-        timings = time_engines(engines, text, steps, 1 if steps == FEW_STEPS else arguments.repeat)
-        for name, by_steps in timings.items():
-            rate = report.gemm_tflops[dtypes[name]] * 1e12
-            report.results += results(name, speech, arguments, by_steps, arch, rate)
-    report.ratios = ratios(report.results)
+    for speech in texts:
+        for name, engine in engines.items():
+            report.results += results(name, speech, arguments, runs, arch, gemm[engine.dtype] * 1e12)
+    report.ratios = ratios(report.results, runs)
     for name, engine in engines.items():
-        about[name].update(dtype=dtypes[name], peak_memory_gib=peak_memory(device), **getattr(engine, 'counters', {}))
+        about[name].update(dtype=engine.dtype, peak_memory_gib=peak_memory(device), **getattr(engine, 'counters', {}))
         engine.close()
     return report
 
@@ -161,7 +177,7 @@ def weight_files(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str,
 
 def load(name: str, options: dict[str, Any], voice: Voice) -> tuple[Any, dict[str, Any]]:
     """The engine, loaded and warm, and how long both took."""
-    engine = registry.create(name, options, VoiceRegistry([voice]))
+    engine = registry.create('f5_upstream' if name == 'f5_upstream' else 'f5', options, VoiceRegistry([voice]))
     start = time.perf_counter()
     engine.load(lambda done, what: note(f'{name}: {what}'))
     loaded = time.perf_counter()
@@ -179,122 +195,119 @@ def f5_options(assignments: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def steps_to_time(engines: dict[str, Any], texts: list[str], arguments: argparse.Namespace) -> tuple[int, ...]:
-    """All of --nfe, or only a few steps when all would take longer than --limit."""
-    per_step = 0.0
-    for engine in engines.values():
-        for text in texts:
-            per_step += utter(engine, text, 1).total
-    expected = per_step * sum(arguments.nfe) * arguments.repeat
-    note(f'all steps would take about {expected:.0f} s, the limit is {arguments.limit:.0f} s')
-    return FEW_STEPS if expected > arguments.limit else tuple(arguments.nfe)
+def time_engines(engines: dict[str, Any], texts: dict[str, str], arguments: argparse.Namespace,
+                 deadline: float) -> tuple[Runs, dict[str, float]]:
+    """Rounds of all engines and texts, and the best rate of matrix products between them [TFLOP/s], by dtype."""
+    runs: Runs = defaultdict(list)
+    gemm = {engine.dtype: 0.0 for engine in engines.values()}
 
+    def time_round(steps: Sequence[int]) -> None:
+        for speech, text in texts.items():
+            for count in steps:
+                for name, engine in engines.items():
+                    runs[name, speech, count].append(utter(engine, text, count))
+                    note(f'{name}: {count} steps of {speech}: {runs[name, speech, count][-1].total:.3f} s')
+        for dtype in gemm:
+            gemm[dtype] = max(gemm[dtype], gemm_rate(dtype, engine.device))
 
-def time_engines(engines: dict[str, Any], text: str, steps: Sequence[int], repeat: int) -> dict[str, dict[int, Timing]]:
-    """Timings by engine and number of steps; the engines take turns, the median of each counts."""
-    runs: dict[str, dict[int, list[Timing]]] = {name: {count: [] for count in steps} for name in engines}
-    for count in steps:
-        for _ in range(repeat):
-            for name, engine in engines.items():
-                runs[name][count].append(utter(engine, text, count))
-                note(f'{name}: {count} steps of {text[:20]!r}: {runs[name][count][-1].total:.3f} s')
-    return {name: {count: sorted(timings, key=lambda timing: timing.total)[len(timings) // 2]
-                   for count, timings in by_steps.items()} for name, by_steps in runs.items()}
+    start = time.perf_counter()
+    time_round([PROBE_STEPS])
+    duration = time.perf_counter() - start
+    expected = duration / PROBE_STEPS * sum(arguments.nfe) * arguments.repeat
+    left = deadline - time.perf_counter()
+    note(f'all steps would take about {expected:.0f} s, {left:.0f} s are left')
+    if expected <= left:
+        runs.clear()
+        for _ in range(arguments.repeat):
+            time_round(arguments.nfe)
+        return runs, gemm
+    rounds = 1
+    while rounds < MIN_ROUNDS or time.perf_counter() + duration < deadline:
+        time_round([PROBE_STEPS])
+        rounds += 1
+    return runs, gemm
 
 
 def utter(engine: Any, text: str, nfe_step: int) -> Timing:
     """Speak once, with the clock running. Emitted samples are on the host, so the device has finished."""
     emitted: list[tuple[float, int]] = []
-    start = time.perf_counter()
-    engine.synthesize(text, SynthesisSettings(nfe_step=nfe_step),
-                      lambda samples: emitted.append((time.perf_counter() - start, len(samples))), lambda: False)
-    return Timing(time.perf_counter() - start, emitted[0][0], sum(count for _, count in emitted) / SAMPLE_RATE)
+    with StepClock(engine) as clock:
+        start = time.perf_counter()
+        engine.synthesize(text, SynthesisSettings(nfe_step=nfe_step),
+                          lambda samples: emitted.append((time.perf_counter() - start, len(samples))), clock.canceled)
+        total = time.perf_counter() - start
+    return Timing(total, emitted[0][0], sum(count for _, count in emitted) / SAMPLE_RATE, clock.shortest(nfe_step))
 
 
-def results(name: str, speech: str, arguments: argparse.Namespace, timings: dict[int, Timing], arch: Any,
-            gemm: float) -> list[Result]:
-    """Results for each of --nfe; what was not timed is put on the line through what was."""
-    counts = sorted(timings)
-    low, high = counts[0], counts[-1]
-    step = (timings[high].total - timings[low].total) / (high - low) if high > low else timings[low].total / low
-    frames = round((arguments.reference + timings[low].audio) * FRAME_RATE)
-    floor = 2 * arch.flops_per_pass(frames) / gemm
+class StepClock:
+    """Notes when solver steps start: f5 asks `canceled` before each, and then once more before it emits; f5-tts calls
+    its transformer in each.
+    """
+
+    def __init__(self, engine: Any):
+        self._starts: list[float] = []
+        self._transformer = getattr(engine, 'transformer', None)
+
+    def __enter__(self) -> StepClock:
+        self._hook = self._transformer and self._transformer.register_forward_pre_hook(lambda *called: self._note())
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._hook:
+            self._hook.remove()
+
+    def canceled(self) -> bool:
+        """For Engine.synthesize: never."""
+        if not self._transformer:
+            self._note()
+        return False
+
+    def shortest(self, nfe_step: int) -> float:
+        """Seconds; infinite where there was only one step. Old f5-tts calls its transformer twice in a step."""
+        starts = self._starts[::max(1, len(self._starts) // nfe_step)] if self._transformer else self._starts[-nfe_step - 1:-1]
+        return min((later - earlier for earlier, later in zip(starts, starts[1:])), default=math.inf)
+
+    def _note(self) -> None:
+        self._starts.append(time.perf_counter())
+
+
+def results(name: str, speech: str, arguments: argparse.Namespace, runs: Runs, arch: Any, gemm: float) -> list[Result]:
+    """Results for each of --nfe, of the best rounds; what was not timed has further steps added to what was."""
+    best = {count: Timing(*(min(getattr(timing, field.name) for timing in timings) for field in fields(Timing)))
+            for (engine, text, count), timings in runs.items() if (engine, text) == (name, speech)}
+    low, high = min(best), max(best)
+    # between runs of different length, where there are some: on a GPU the host runs ahead of the steps
+    step = (best[high].total - best[low].total) / (high - low) if high > low else best[low].step
+    if step == math.inf:
+        step = best[low].total
+    audio = best[low].audio
+    floor = 2 * arch.flops_per_pass(round((arguments.reference + audio) * FRAME_RATE)) / gemm
     made = []
     for nfe_step in arguments.nfe:
-        timed = timings.get(nfe_step)
-        total = timed.total if timed else timings[low].total + (nfe_step - low) * step
-        first = timed.first_audio if timed else timings[low].first_audio + (nfe_step - low) * step
-        audio = timings[low].audio
-        made.append(Result(name, speech, nfe_step, audio, total, first, step, total / audio, floor / step, timed is None))
+        timed = best.get(nfe_step, best[low])
+        missing = 0 if nfe_step in best else nfe_step - low
+        total, first = (seconds + missing * step for seconds in (timed.total, timed.first_audio))
+        made.append(Result(name, speech, nfe_step, audio, total, first, step, total / audio, floor / step,
+                           nfe_step not in best))
     return made
 
 
-def ratios(all_results: list[Result]) -> list[dict[str, Any]]:
+def ratios(all_results: list[Result], runs: Runs) -> list[dict[str, Any]]:
     """How many times faster f5 is: at equal NFE, and against f5-tts's default of 32 steps."""
     times = {(result.engine, result.speech, result.nfe_step): result for result in all_results}
     rows = []
     for (engine, speech, nfe_step), result in times.items():
         equal = times.get(('f5_upstream', speech, nfe_step))
         default = times.get(('f5_upstream', speech, DEFAULT_NFE))
-        if engine == 'f5' and equal:
-            rows.append({'speech': speech, 'nfe_step': nfe_step, 'equal_nfe': equal.total / result.total,
-                         'against_default': default.total / result.total if default else None,
-                         'scaled': result.scaled})
+        if engine == 'f5_upstream' or not equal:
+            continue
+        timed = PROBE_STEPS if result.scaled else nfe_step
+        in_rounds = [theirs.taking(nfe_step - timed) / ours.taking(nfe_step - timed)
+                     for theirs, ours in zip(runs['f5_upstream', speech, timed], runs[engine, speech, timed])]
+        rows.append({'engine': engine, 'speech': speech, 'nfe_step': nfe_step, 'equal_nfe': equal.total / result.total,
+                     'lowest_round': min(in_rounds), 'highest_round': max(in_rounds), 'rounds': len(in_rounds),
+                     'against_default': default.total / result.total if default else None, 'scaled': result.scaled})
     return rows
-
-
-# The machine
-
-
-def gemm_rate(dtype: str, device: Any, seconds: float = 1.0) -> float:
-    """What this machine reaches on the largest matrix product of a step, both rows of guidance [TFLOP/s]."""
-    import torch
-
-    a = torch.randn(2560, 1024, device=device).to(getattr(torch, dtype))
-    b = torch.randn(3072, 1024, device=device).to(getattr(torch, dtype))
-    rates = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(rates) < 3:
-        repeat = 1 if device.type == 'cpu' else 100
-        synchronize(device)
-        start = time.perf_counter()
-        for _ in range(repeat):
-            torch.nn.functional.linear(a, b)
-        synchronize(device)
-        rates.append(repeat * 2 * a.shape[0] * a.shape[1] * b.shape[0] / (time.perf_counter() - start) / 1e12)
-    return statistics.median(rates)
-
-
-def synchronize(device: Any) -> None:
-    import torch
-
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-
-
-def peak_memory(device: Any) -> float:
-    """Highest so far [GiB]: of the GPU, or of this process on a CPU, where it counts all engines together."""
-    import torch
-
-    if device.type == 'cuda':
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def machine(device: Any) -> dict[str, Any]:
-    import torch
-
-    named = torch.cuda.get_device_name(device) if device.type == 'cuda' else cpu_name()
-    return {'device': str(device), 'name': named, 'threads': torch.get_num_threads(), 'cores': os.cpu_count(),
-            'load': os.getloadavg()[0], 'torch': torch.__version__, 'python': platform.python_version()}
-
-
-def cpu_name() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(':')[2].strip() for line in lines if line.startswith('model name')), platform.machine())
 
 
 # The report
@@ -317,11 +330,17 @@ def print_report(report: Report) -> None:
     for result in report.results:
         print(f'{result.engine:12} {result.speech:13} {result.audio:8.2f} {result.nfe_step:4} {result.step:9.4f} '
               f'{result.total:9.3f} {result.first_audio_latency:9.3f} {result.rtf:8.4f} {result.floor:8.0%}'
-              f"{'  scaled from fewer steps' if result.scaled else ''}")
+              f"{f'  scaled from {PROBE_STEPS} steps' if result.scaled else ''}")
+    if report.ratios:
+        print(f"{'times as fast':12} {'speech':13} {'NFE':>4} {'as f5-tts at equal NFE':>23} {'in single rounds':>17} "
+              f"{f'as f5-tts at NFE {DEFAULT_NFE}':>22}")
     for row in report.ratios:
-        default = f"; {row['against_default']:.2f} x against NFE {DEFAULT_NFE}" if row['against_default'] else ''
-        print(f"{row['speech']}, NFE {row['nfe_step']}: f5 is {row['equal_nfe']:.2f} x as fast at equal NFE{default}"
-              f"{' (scaled from fewer steps)' if row['scaled'] else ''}")
+        default = f"{row['against_default']:22.2f}" if row['against_default'] else ''
+        spread = f"{row['lowest_round']:.2f} to {row['highest_round']:.2f}"
+        print(f"{row['engine']:13} {row['speech']:13} {row['nfe_step']:4} {row['equal_nfe']:23.2f} {spread:>17} {default:22}"
+              f"{f'  scaled from {PROBE_STEPS} steps' if row['scaled'] else ''}")
+    if report.ratios:
+        print(f"the best of {report.ratios[0]['rounds']} rounds of each engine counts")
 
 
 def plot(report: Report, path: str) -> None:
@@ -340,7 +359,7 @@ def plot(report: Report, path: str) -> None:
         panel.axhline(1.0, color='gray', linestyle=':', linewidth=1)
         panel.set(title=speech, xlabel='NFE [steps]', ylabel='real-time factor', yscale='log')
         panel.legend()
-    scaled = ', scaled from fewer steps' if any(result.scaled for result in report.results) else ''
+    scaled = f', scaled from {PROBE_STEPS} steps' if any(result.scaled for result in report.results) else ''
     figure.suptitle(f"{report.machine['name']}, {report.weights}{scaled}", fontsize=10)
     figure.tight_layout()
     figure.savefig(path, dpi=120)

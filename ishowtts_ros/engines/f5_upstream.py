@@ -173,6 +173,11 @@ class F5UpstreamEngine:
         return self._model.device
 
     @property
+    def transformer(self) -> torch.nn.Module:
+        """f5-tts's network, called in every solver step."""
+        return self._model.transformer
+
+    @property
     def dtype(self) -> str:
         """Of the model's weights: 'float16' or 'float32'."""
         return str(next(self._model.parameters()).dtype).removeprefix('torch.')

@@ -98,7 +98,7 @@ def test_switched_off_means_off():
     sampler = our_sampler(compile='none', cuda_graphs=False)
     sampler.sample([Case(50).request], **SOLVER)
     assert sampler.counters == {'compiled_frames': 0, 'compiled_calls': 0, 'graph_captures': 0, 'graph_replays': 0,
-                                'eager_steps': 2}
+                                'eager_steps': 2, 'int8_products': 0}
 
 
 @pytest.mark.parametrize('options, length, padded', [

@@ -20,7 +20,6 @@ from ishowtts_ros.engines import registry
 from ishowtts_ros.engines.f5 import engine as engine_module
 from ishowtts_ros.engines.f5.config import F5Config
 from ishowtts_ros.engines.f5.crossfade import CrossFader, to_pcm
-from ishowtts_ros.engines.f5.engine import batches
 
 ONE = 'Hello there.'
 SENTENCES = ['The pump in hall three is running again, and the pressure at the outlet has been back to normal since '
@@ -101,18 +100,13 @@ def test_normalization_can_be_switched_off_and_follows_the_language(quick, voice
 
 
 def test_batches_change_nothing(tiny, voice, engine, floats):
-    with loaded('f5', tiny, voice, max_batch=2) as batched:
+    with loaded('f5', tiny, voice, max_batch=2, batching='always') as batched:
         sizes = []
         sample = batched._sampler.sample
         batched._sampler.sample = lambda requests, **how: sizes.append(len(requests)) or sample(requests, **how)
         wave = heard(batched, LONG)
     assert sizes == [1, 2]
     assert relative_error(wave, heard(engine, LONG)) < 1e-3
-
-
-def test_the_first_chunk_is_never_in_a_batch():
-    assert batches(list('abcdef'), 3) == [['a'], ['b', 'c', 'd'], ['e', 'f']]
-    assert batches(['a'], 3) == [['a']] and batches([], 3) == []
 
 
 def test_a_quiet_voice_stays_quiet(tiny, voice, tmp_path):

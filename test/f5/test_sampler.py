@@ -223,7 +223,7 @@ def test_wrong_shapes_are_refused():
 
 def test_warmup_reports_progress_and_close_lets_go():
     told = []
-    sampler = our_sampler(padding='on', buckets=(1.0, 2.0), max_batch=2)
+    sampler = our_sampler(padding='on', buckets=(1.0, 2.0), max_batch=2, batching='always')
     sampler.warmup(lambda fraction, what: told.append(fraction))
     assert told == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert sampler.counters['eager_steps'] == 2 * 4     # two steps for each bucket and batch size

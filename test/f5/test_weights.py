@@ -216,7 +216,8 @@ def test_arithmetic_floor_of_the_real_model():
 
 
 def test_options_are_checked():
-    for option in ({'compile': 'fast'}, {'dtype': 'int8'}, {'padding': 'maybe'}, {'buckets': (0.0, 1.0)},
+    for option in ({'compile': 'fast'}, {'dtype': 'int4'}, {'vocoder_dtype': 'int8'},
+                   {'dtype': 'int8', 'compile': 'default'}, {'padding': 'maybe'}, {'buckets': (0.0, 1.0)},
                    {'max_batch': 0}):
         failure(lambda: F5Config(**option), ErrorCode.INVALID_PARAMETER)
     assert F5Config(buckets=(4.0, 2.0)).bucket_frames == (192, 384)

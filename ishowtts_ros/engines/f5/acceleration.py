@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ class Counters:
     graph_captures: int = 0
     graph_replays: int = 0          # solver steps replayed from a CUDA graph
     eager_steps: int = 0            # solver steps issued kernel by kernel (their parts may be compiled)
+    int8_products: int = 0          # matrix products in 8 bits
 
     def as_dict(self) -> dict[str, int]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -52,7 +53,15 @@ def resolve_device(config: F5Config) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype that 'auto', 'float16', 'bfloat16' or 'float32' means on `device`."""
+    """The dtype that one of config.DTYPES means on `device`; float32 for int8, which only the blocks' products have.
+
+    :raises SpeechError: ENGINE_UNAVAILABLE for int8 on a GPU
+    """
+    if name == 'int8':
+        if device.type != 'cpu':
+            raise SpeechError(ErrorCode.ENGINE_UNAVAILABLE, 'f5.dtype int8 is for CPUs without 16-bit instructions; '
+                              f'set f5.dtype to float16 for {device}, or f5.device to cpu')
+        return torch.float32
     if name != 'auto':
         return getattr(torch, name)
     if device.type == 'cuda':
@@ -67,6 +76,22 @@ def has_bf16_instructions() -> bool:
     except OSError:
         return False
     return bool(flags & {'amx_bf16', 'avx512_bf16', 'bf16'})    # the last one is what aarch64 says
+
+
+def paying_batch(step_times: Mapping[int, float], margin: float = 0.1) -> int:
+    """How many requests one pass should hold: as many as make the time for each the shortest.
+
+    :param step_times: seconds of a solver step, by requests in the pass; 1 is among them
+    :param margin: share of the time that has to be saved; with less, 1 is the answer: alone, each is ready sooner
+    """
+    each = {size: seconds / size for size, seconds in step_times.items()}
+    best = min(each, key=each.get)
+    return best if each[best] <= (1 - margin) * each[1] else 1
+
+
+def is_faster(step_times: Mapping[int, float], size: int) -> bool:
+    """Is each request ready sooner in a pass of this size than in any smaller one?"""
+    return all(step_times[size] / size < seconds / smaller for smaller, seconds in step_times.items() if smaller < size)
 
 
 class Compiler:
@@ -220,6 +245,11 @@ class StepGraphs:
         torch.cuda.empty_cache()
         self._counters.graph_captures += 1
         return graph, max(0, torch.cuda.memory_reserved() - before)
+
+    def drop_batches_over(self, size: int) -> None:
+        """Give back the graphs of larger batches."""
+        for key in [key for key in self._graphs if key[0][0] > size]:
+            del self._graphs[key]
 
     @property
     def bytes(self) -> int:

@@ -14,7 +14,8 @@ FRAME_RATE = SAMPLE_RATE / HOP_LENGTH   # mel frames per second, 93.75
 MEL_CHANNELS = 100
 
 COMPILE_MODES = ('none', 'default', 'reduce-overhead', 'max-autotune')
-DTYPES = ('auto', 'float16', 'bfloat16', 'float32')
+DTYPES = ('auto', 'float16', 'bfloat16', 'float32', 'int8')
+VOCODER_DTYPES = DTYPES[:-1]
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,9 @@ class F5Config:
     vocoder: str = ''                   # folder with config.yaml and pytorch_model.bin; '' = cache, else download
     # where and how to compute
     device: str = 'auto'                # 'auto' | 'cpu' | 'cuda' | 'cuda:<n>'
-    dtype: str = 'auto'                 # 'auto' | 'float16' | 'bfloat16' | 'float32'; auto: fp16 on CUDA,
-                                        # bf16 on a CPU with bf16 matrix instructions, else fp32
+    dtype: str = 'auto'                 # 'auto' | 'float16' | 'bfloat16' | 'float32' | 'int8'; auto: fp16 on CUDA,
+                                        # bf16 on a CPU with bf16 matrix instructions, else fp32. int8: faster on a
+                                        # CPU without them, and not equal to f5-tts
     vocoder_dtype: str = 'float32'      # 'float32' | 'float16' | 'bfloat16' | 'auto' (= that of the model)
     threads: int = 0                    # CPU threads of torch; 0 = leave torch's own choice
     # acceleration, each with its off value
@@ -130,7 +132,8 @@ class F5Config:
                                         # per-bucket compilation need it
     buckets: Sequence[float] = (4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 30.0)
                                         # total lengths [s], reference + speech; longer ones run unpadded and eager
-    max_batch: int = 1                  # requests sampled in one pass
+    max_batch: int = 1                  # requests sampled in one pass at most
+    batching: str = 'auto'              # 'auto' | 'always': auto = only as many as warm-up has found to pay
     # how it is heard
     normalize_text: bool = True         # numbers, units, times, abbreviations and addresses as words
     streaming: bool = False             # cut a short first chunk, then growing ones: sooner heard, other melody
@@ -141,9 +144,13 @@ class F5Config:
     def __post_init__(self):
         if self.compile not in COMPILE_MODES:
             raise invalid('compile', self.compile, f"one of {', '.join(COMPILE_MODES)}")
-        for name in ('dtype', 'vocoder_dtype'):
-            if getattr(self, name) not in DTYPES:
-                raise invalid(name, getattr(self, name), f"one of {', '.join(DTYPES)}")
+        for name, choices in (('dtype', DTYPES), ('vocoder_dtype', VOCODER_DTYPES)):
+            if getattr(self, name) not in choices:
+                raise invalid(name, getattr(self, name), f"one of {', '.join(choices)}")
+        if self.dtype == 'int8' and self.compile != 'none':
+            raise invalid('compile', self.compile, 'none where f5.dtype is int8, whose products torch cannot compile')
+        if self.batching not in ('auto', 'always'):
+            raise invalid('batching', self.batching, 'one of auto, always')
         if self.padding not in ('auto', 'on', 'off'):
             raise invalid('padding', self.padding, 'one of auto, on, off')
         if not all(seconds > 0 for seconds in self.buckets):

@@ -12,7 +12,7 @@ from typing import Sequence
 import numpy as np
 import torch
 
-from ...core.engine import Canceled as IsCanceled, Emit, Progress
+from ...core.engine import Canceled as IsCanceled, Emit, Progress, Speech
 from ...core.types import ErrorCode, SpeechError, SynthesisSettings
 from ...core.voices import Voice, VoiceRegistry
 from ...normalization import language_of, normalize, prepare
@@ -22,6 +22,7 @@ from .config import MEL_CHANNELS, SAMPLE_RATE, F5Config, architecture
 from .crossfade import CrossFader, to_pcm
 from .failures import as_speech_error, finite, release_memory
 from .model import DiT
+from .passage import Passage, by_solver, next_pass
 from .prompt import Prompt, PromptCache
 from .sampler import Canceled, SampleRequest, Sampler
 from .tokenizer import Tokenizer
@@ -87,6 +88,9 @@ class F5Engine:
         progress(0.2, f'reading {checkpoint}')
         model = DiT.load(checkpoint, arch, len(self._tokenizer), self._device,
                          resolve_dtype(config.dtype, self._device))
+        if config.dtype == 'int8':
+            progress(0.7, 'rounding weights to 8 bits')
+            model.quantize()
         self._sampler = Sampler(model, config)
         progress(0.8, 'reading the vocoder')
         self._vocoder = Vocoder.load(locate_vocoder(config, progress), self._device, config)
@@ -148,53 +152,127 @@ class F5Engine:
     @property
     def dtype(self) -> str:
         """Of the model's weights, as in F5Config.dtype."""
-        return str(self._loaded_sampler().model.dtype).removeprefix('torch.')
+        model = self._loaded_sampler().model
+        return 'int8' if model.quantized else str(model.dtype).removeprefix('torch.')
 
     @property
     def counters(self) -> dict[str, int]:
         """What acceleration really ran; see Sampler.counters."""
         return self._loaded_sampler().counters
 
+    @property
+    def batch_size(self) -> int:
+        """How many utterances one pass may hold: found at warm-up, at most `max_batch`; 1 = batches do not pay."""
+        return self._sampler.batch_size if self._sampler else 1
+
     def synthesize(self, text: str, settings: SynthesisSettings, emit: Emit, canceled: IsCanceled) -> None:
         """See Engine.
 
         :raises SpeechError: UNKNOWN_VOICE, INVALID_REFERENCE, NON_FINITE_AUDIO, OUT_OF_MEMORY, ENGINE_FAILED
         """
-        voice = self._voices.get(settings.voice)
+        failure, = self.synthesize_batch([Speech(text, settings, emit, canceled)])
+        if failure:
+            raise failure
+
+    def synthesize_batch(self, batch: Sequence[Speech]) -> list[SpeechError | None]:
+        """See BatchingEngine. Voices, texts, speeds and seeds may differ; a pass has one schedule, so utterances
+        with another nfe_step, cfg_strength or sway_sampling_coef go through passes of their own.
+
+        A pass is given up once all in it are canceled. If one fails, each of its pieces is tried alone.
+        """
+        passages = [self._open(speech) for speech in batch]
+        for together in by_solver(passages):
+            # what is heard next must not wait for the rest of its text
+            size = 1 if len(batch) == 1 else self.batch_size
+            while pieces := next_pass(together, size):
+                self._speak(self._prepared(pieces))
+                size = self.batch_size
+        if any(passage.failure for passage in passages):
+            release_memory()
+        return [passage.failure for passage in passages]
+
+    def _open(self, speech: Speech) -> Passage:
+        """Everything before the first pass; what goes wrong stands in the passage."""
+        passage = Passage(speech, CrossFader(int(self._config.cross_fade * SAMPLE_RATE)))
+        try:
+            voice = self._voices.get(speech.settings.voice)
+            passage.prompt = self._prompts.get(voice)
+            passage.chunks.extend(self._chunks(self._spoken(speech, voice), passage.prompt, speech.settings.speed))
+            passage.noise = self._noise_generator(speech.settings.seed)
+        except Exception as error:
+            passage.fail(as_speech_error(error))
+        return passage
+
+    def _prepared(self, pieces: list[tuple[Passage, str]]) -> list[tuple[Passage, SampleRequest]]:
+        """Requests with their noise drawn; without those for which that fails."""
+        prepared = []
+        for passage, chunk in pieces:
+            try:
+                prepared.append((passage, self._request(passage, chunk)))
+            except Exception as error:
+                self._fail(passage, as_speech_error(error))
+        return prepared
+
+    def _speak(self, pieces: list[tuple[Passage, SampleRequest]]) -> None:
+        """One pass: sample together, then vocode and emit one by one."""
+        if not pieces:
+            return
         failure = None
         try:
-            self._speak(text, voice, settings, emit, canceled)
+            mels = self._sample(pieces)
         except Canceled:
+            for passage, _ in pieces:
+                passage.chunks.clear()
             return
         except Exception as error:
             failure = as_speech_error(error)
-        if failure:             # outside the handler, so that the failed call's tensors are free already
-            if failure.code == ErrorCode.OUT_OF_MEMORY:
-                self._loaded_sampler().release()
-            release_memory()
-            raise failure
+        if not failure:
+            for (passage, _), mel in zip(pieces, mels):
+                self._deliver(passage, mel)
+        elif len(pieces) == 1:      # outside the handler, so that the failed call's tensors are free already
+            self._fail(pieces[0][0], failure)
+        else:
+            self._give_back(failure)
+            for piece in pieces:
+                if piece[0].goes_on:
+                    self._speak([piece])
 
-    def _speak(self, text: str, voice: Voice, settings: SynthesisSettings, emit: Emit, canceled: IsCanceled) -> None:
-        if self._config.normalize_text:
-            text = normalize(text, language_of(text, settings.language, voice.language))
-        prompt = self._prompts.get(voice)
-        chunks = self._chunks(text, prompt, settings.speed)
-        noise = self._noise_generator(settings.seed)
-        fader = CrossFader(int(self._config.cross_fade * SAMPLE_RATE))
-        remaining = len(chunks)
-        for batch in batches(chunks, self._config.max_batch):
-            requests = [self._request(chunk, prompt, settings.speed, noise) for chunk in batch]
-            mels = self._loaded_sampler().sample(
-                requests, nfe_step=settings.nfe_step, cfg_strength=settings.cfg_strength,
-                sway_sampling_coef=settings.sway_sampling_coef, canceled=canceled)
-            for mel in mels:
-                wave = self._vocode(mel, prompt)
-                remaining -= 1
-                settled = fader.push(wave, last=not remaining)
-                if canceled():
-                    return
-                if len(settled):
-                    emit(to_pcm(settled))
+    def _sample(self, pieces: list[tuple[Passage, SampleRequest]]) -> list[torch.Tensor]:
+        speeches = list({id(passage): passage.speech for passage, _ in pieces}.values())
+        settings = speeches[0].settings
+        return self._loaded_sampler().sample(
+            [request for _, request in pieces], nfe_step=settings.nfe_step, cfg_strength=settings.cfg_strength,
+            sway_sampling_coef=settings.sway_sampling_coef,
+            canceled=lambda: all(speech.canceled() for speech in speeches))
+
+    def _deliver(self, passage: Passage, mel: torch.Tensor) -> None:
+        if passage.failure:
+            return
+        failure = None
+        try:
+            passage.unheard -= 1
+            settled = passage.fader.push(self._vocode(mel, passage.prompt), last=not (passage.chunks or passage.unheard))
+            if not passage.speech.canceled() and len(settled):
+                passage.speech.emit(to_pcm(settled))
+        except Exception as error:
+            failure = as_speech_error(error)
+        if failure:
+            self._fail(passage, failure)
+
+    def _fail(self, passage: Passage, failure: SpeechError) -> None:
+        passage.fail(failure)
+        self._give_back(failure)
+
+    def _give_back(self, failure: SpeechError) -> None:
+        """What graphs and tables hold, where memory ran out."""
+        if failure.code == ErrorCode.OUT_OF_MEMORY:
+            self._loaded_sampler().release()
+
+    def _spoken(self, speech: Speech, voice: Voice) -> str:
+        """The text in words."""
+        if not self._config.normalize_text:
+            return speech.text
+        return normalize(speech.text, language_of(speech.text, speech.settings.language, voice.language))
 
     def _chunks(self, text: str, prompt: Prompt, speed: float) -> list[str]:
         limit = prompt.max_chunk_bytes(speed)
@@ -205,9 +283,10 @@ class F5Engine:
         longest = max(SHORT_TEXT, prompt.max_chunk_bytes(speed, LONGEST_CHUNK))
         return [chunk for chunk in split_oversized(chunks, longest) if chunk]
 
-    def _request(self, chunk: str, prompt: Prompt, speed: float, noise: torch.Generator) -> SampleRequest:
+    def _request(self, passage: Passage, chunk: str) -> SampleRequest:
+        prompt, speed = passage.prompt, passage.speech.settings.speed
         request = SampleRequest(prompt.mel, self._tokenizer.encode(prompt.lead + chunk), prompt.duration(chunk, speed))
-        request.noise = torch.randn(request.total_frames, MEL_CHANNELS, generator=noise, device=self._device)
+        request.noise = torch.randn(request.total_frames, MEL_CHANNELS, generator=passage.noise, device=self._device)
         return request
 
     def _noise_generator(self, seed: int) -> torch.Generator:
@@ -227,8 +306,3 @@ class F5Engine:
         if self._sampler is None:
             raise RuntimeError('the engine is not loaded')
         return self._sampler
-
-
-def batches(chunks: list[str], size: int) -> list[list[str]]:
-    """The first chunk alone, so that it is heard soon; the others up to `size` at a time."""
-    return [chunks[:1], *(chunks[start:start + size] for start in range(1, len(chunks), size))] if chunks else []

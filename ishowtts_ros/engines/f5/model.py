@@ -13,29 +13,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 from pathlib import Path
-from typing import Callable, NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence, Union
 
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 
-from . import weights
+from . import int8, weights
 from .config import Architecture
 
 _EPS = 1e-6                     # of every norm
 _CONV_GROUPS = 16
 
+Weight = Union[Tensor, torch.ScriptObject]                  # plain, or as int8.pack makes it
+Linear = Callable[[Tensor, Weight, Tensor], Tensor]         # x [..., in], weight [out, in], bias [out] -> [..., out]
+
 
 class BlockWeights(NamedTuple):
     """One transformer block. Fused: `qkv` is to_q, to_k and to_v stacked, q and k rows rotated-half-first."""
 
-    qkv_weight: Tensor          # [3 h k, d]
+    qkv_weight: Weight          # [3 h k, d]
     qkv_bias: Tensor            # [3 h k]
-    out_weight: Tensor          # [d, h k]
+    out_weight: Weight          # [d, h k]
     out_bias: Tensor            # [d]
-    up_weight: Tensor           # [ff, d]
+    up_weight: Weight           # [ff, d]
     up_bias: Tensor             # [ff]
-    down_weight: Tensor         # [d, ff]
+    down_weight: Weight         # [d, ff]
     down_bias: Tensor           # [d]
     q_norm: Tensor | None       # [k]
     k_norm: Tensor | None       # [k]
@@ -101,13 +104,14 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def block(h: Tensor, modulation: Tensor, cos: Tensor, sin: Tensor, key_bias: Tensor | None, w: BlockWeights,
-          dim_head: int) -> Tensor:
+          dim_head: int, linear: Linear = F.linear) -> Tensor:
     """One transformer block: h [r, n, d] -> [r, n, d].
 
     :param modulation: [6, d] shift, 1 + scale and gate of the attention, then of the feed-forward
+    :param linear: what multiplies by the weights in `w`
     """
     shift, scale, gate, ff_shift, ff_scale, ff_gate = modulation.unbind()
-    qkv = F.linear(F.layer_norm(h, h.shape[-1:], scale, shift, _EPS), w.qkv_weight, w.qkv_bias)
+    qkv = linear(F.layer_norm(h, h.shape[-1:], scale, shift, _EPS), w.qkv_weight, w.qkv_bias)
     query, key, value = qkv.unflatten(-1, (3, -1, dim_head)).unbind(2)
     if w.q_norm is not None:
         query = F.rms_norm(query, query.shape[-1:], w.q_norm, _EPS)
@@ -115,10 +119,10 @@ def block(h: Tensor, modulation: Tensor, cos: Tensor, sin: Tensor, key_bias: Ten
     attended = F.scaled_dot_product_attention(
         rotate(query, cos, sin).transpose(1, 2), rotate(key, cos, sin).transpose(1, 2), value.transpose(1, 2),
         attn_mask=key_bias)
-    h = torch.addcmul(h, gate, F.linear(attended.transpose(1, 2).flatten(2), w.out_weight, w.out_bias))
-    up = F.gelu(F.linear(F.layer_norm(h, h.shape[-1:], ff_scale, ff_shift, _EPS), w.up_weight, w.up_bias),
+    h = torch.addcmul(h, gate, linear(attended.transpose(1, 2).flatten(2), w.out_weight, w.out_bias))
+    up = F.gelu(linear(F.layer_norm(h, h.shape[-1:], ff_scale, ff_shift, _EPS), w.up_weight, w.up_bias),
                 approximate='tanh')
-    return torch.addcmul(h, ff_gate, F.linear(up, w.down_weight, w.down_bias))
+    return torch.addcmul(h, ff_gate, linear(up, w.down_weight, w.down_bias))
 
 
 def project(h: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -166,6 +170,7 @@ class DiT(nn.Module):
         super().__init__()
         self.arch = arch
         self.vocab_size = vocab_size
+        self.quantized = False                      # see `quantize`
         dim, inner, wide, text = arch.dim, arch.inner_dim, arch.ff_dim, arch.text_dim
         parameters = {
             'text_embedding': (vocab_size + 1, text),     # a bare tensor: initialising nn.Embedding imports dynamo
@@ -217,6 +222,17 @@ class DiT(nn.Module):
         model.bind()
         return model.eval().requires_grad_(False)
 
+    def quantize(self) -> None:
+        """Let the blocks multiply in 8 bits from now on, and drop their 32-bit weights. For an fp32 model on a CPU.
+
+        :raises SpeechError: ENGINE_UNAVAILABLE where the CPU or torch has no such kernel
+        """
+        for name in ('qkv_weight', 'out_weight', 'up_weight', 'down_weight'):
+            packed = [int8.pack(weight) for weight in getattr(self, name)]
+            setattr(self, name, None)
+            self.block_weights = [w._replace(**{name: p}) for w, p in zip(self.block_weights, packed)]
+        self.quantized = True
+
     def bind(self) -> None:
         """Gather the step's tensors, so that the step itself looks nothing up."""
         norms = (self.q_norm, self.k_norm) if self.arch.qk_norm else None
@@ -229,11 +245,11 @@ class DiT(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.qkv_weight.device
+        return self.proj_weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.qkv_weight.dtype
+        return self.proj_weight.dtype
 
     # once per time schedule
 

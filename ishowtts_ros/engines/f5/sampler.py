@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import partial
 import logging
 import math
-from typing import Callable, Sequence
+import time
+from typing import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ...core.engine import Progress
 from ...core.types import ErrorCode, SpeechError
-from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload
+from . import int8
+from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload, is_faster, paying_batch
 from .config import FRAME_RATE, F5Config
 from .model import Conditioning, DiT, Parts, Prompt, block, embed, project
 
@@ -95,8 +98,11 @@ class Sampler:
             self._graphs = StepGraphs(config.graph_memory_limit, self._counters)
         compiler = Compiler(config.compile, config.compile_dynamic, self._counters)
         self._parts = Parts(compiler(embed, 1, 1, 2, 1), compiler(block, 1, None, 0, 0, 3), compiler(project, 1))
+        if model.quantized:
+            self._parts = self._parts._replace(block=partial(block, linear=int8.counted(self._counters)))
         static = self._graphs is not None or config.compile != 'none' and not config.compile_dynamic
         self._padded = config.padding == 'on' or config.padding == 'auto' and static
+        self.batch_size = config.max_batch if config.batching == 'always' else 1     # requests a pass should hold at most
 
     @torch.no_grad()
     def sample(self, requests: Sequence[SampleRequest], *, nfe_step: int, cfg_strength: float,
@@ -229,17 +235,47 @@ class Sampler:
     def warmup(self, progress: Progress) -> None:
         """Compile and capture for every batch size and bucket with guidance, so that no utterance has to.
 
+        With batching auto, also time a step of each and set `batch_size` to what pays.
+
         :raises SpeechError: LOAD_FAILED when compilation is asked for and does not work
         """
         buckets = self._config.bucket_frames if self._padded else self._config.bucket_frames[:1] or (384,)
-        shapes = [(batch, frames) for frames in buckets for batch in range(1, self._config.max_batch + 1)]
-        for index, (batch, frames) in enumerate(shapes):
-            progress(index / len(shapes), f'warming up {batch} x {frames / FRAME_RATE:.1f} s')
-            device = self.model.device
-            request = SampleRequest(torch.zeros(8, self.model.arch.mel_dim, device=device),
-                                    torch.zeros(8, dtype=torch.int64, device=device), frames)
-            self._warm([request] * batch)
+        sizes, timed = range(1, self._config.max_batch + 1), self._config.batching == 'auto' and self._config.max_batch > 1
+        step_times: dict[int, float] = {}
+        for size in sizes:
+            for index, frames in enumerate(buckets):
+                progress(((size - 1) * len(buckets) + index) / len(sizes) / len(buckets),
+                         f'warming up {size} x {frames / FRAME_RATE:.1f} s')
+                requests = [self._silence(frames)] * size
+                self._warm(requests)
+                if timed:
+                    step_times[size] = step_times.get(size, 0.0) + self._step_time(requests)
+            if timed and not is_faster(step_times, size):       # nor will larger ones be
+                break
+        if timed:
+            self._set_batch_size(step_times)
         progress(1.0, 'warm')
+
+    def _silence(self, frames: int) -> SampleRequest:
+        device = self.model.device
+        return SampleRequest(torch.zeros(8, self.model.arch.mel_dim, device=device),
+                             torch.zeros(8, dtype=torch.int64, device=device), frames)
+
+    def _set_batch_size(self, step_times: Mapping[int, float]) -> None:
+        """:param step_times: seconds of a step, by requests in the pass"""
+        self.batch_size = paying_batch(step_times)
+        logger.info('up to %d requests go into one pass: a step takes %s', self.batch_size, ', '.join(
+            f'{1e3 * seconds / size:.0f} ms for each of {size}' for size, seconds in step_times.items()))
+        if self._graphs is not None:
+            self._graphs.drop_batches_over(self.batch_size)
+
+    def _step_time(self, requests: Sequence[SampleRequest]) -> float:
+        """The shorter of two steps [s]."""
+        starts = []
+        ahead = 2 if self.model.device.type == 'cuda' else 0        # steps until the host waits for a GPU in each
+        self.sample(requests, nfe_step=ahead + 3, cfg_strength=2.0, sway_sampling_coef=0.0,
+                    canceled=lambda: starts.append(time.perf_counter()))
+        return min(later - earlier for earlier, later in zip(starts[ahead:], starts[ahead + 1:]))
 
     def _warm(self, requests: Sequence[SampleRequest]) -> None:
         """Sample two steps. A CUDA graph must give what the same steps give when they are issued one by one;
@@ -266,7 +302,7 @@ class Sampler:
 
     @property
     def counters(self) -> dict[str, int]:
-        """compiled_frames, compiled_calls, graph_captures, graph_replays, eager_steps since the sampler was made."""
+        """What really ran since the sampler was made: the fields of `Counters`, by name."""
         return self._counters.as_dict()
 
     def release(self) -> None:
