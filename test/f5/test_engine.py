@@ -20,6 +20,7 @@ from ishowtts_ros.engines import registry
 from ishowtts_ros.engines.f5 import engine as engine_module
 from ishowtts_ros.engines.f5.config import F5Config
 from ishowtts_ros.engines.f5.crossfade import CrossFader, to_pcm
+from ishowtts_ros.engines.f5.throughput import Throughput
 
 ONE = 'Hello there.'
 SENTENCES = ['The pump in hall three is running again, and the pressure at the outlet has been back to normal since '
@@ -194,6 +195,7 @@ def test_streaming_starts_with_a_short_clause(quick, voice, monkeypatch):
     encode = engine._tokenizer.encode
     monkeypatch.setattr(engine._tokenizer, 'encode', lambda text: said.append(text) or encode(text))
     monkeypatch.setattr(engine, '_config', dataclasses.replace(engine._config, streaming=True))
+    monkeypatch.setattr(engine, '_throughput', Throughput())      # as if nothing were known of the machine's speed
     pieces = speak(engine, LONG)
     chunks = [text.removeprefix(voice.transcript + '  ') for text in said]
     assert ' '.join(chunks).split() == LONG.split()
@@ -202,6 +204,30 @@ def test_streaming_starts_with_a_short_clause(quick, voice, monkeypatch):
     assert [len(piece) for piece in pieces[:2]] == sorted(len(piece) for piece in pieces[:2])
     total, without = sum(map(len, pieces)), sum(map(len, whole))
     assert abs(total - without) < 0.2 * 24_000 * len(pieces), 'only cross-fades and rounding differ'
+
+
+def test_streaming_starts_with_what_the_machine_can_follow_in_time(quick, voice, monkeypatch):
+    """On a slow machine the first chunk is longer, and on one slower than speech as long as without streaming."""
+    engine, requested = quick
+    monkeypatch.setattr(engine, '_config', dataclasses.replace(engine._config, streaming=True))
+    first = {}
+    for share in (0.01, 0.65, 2.0):      # of the time that reference and speech last, in a pass
+        throughput = Throughput()
+        throughput.add(share, nfe_step=7, length=1.0)
+        monkeypatch.setattr(throughput, 'add', lambda *_: None)
+        monkeypatch.setattr(engine, '_throughput', throughput)
+        first[share] = len(speak(engine, LONG, nfe_step=7)[0])
+    assert first[0.01] < first[0.65] <= first[2.0]
+    monkeypatch.undo()
+    assert first[2.0] == len(speak(engine, LONG, nfe_step=7)[0])
+
+
+def test_every_pass_is_measured(quick, monkeypatch):
+    engine, requested = quick
+    measured = []
+    monkeypatch.setattr(engine._throughput, 'add', lambda work, nfe_step, length: measured.append((work, nfe_step, length)))
+    speak(engine, LONG, nfe_step=5)
+    assert len(measured) == 3 and all(work > 0 and steps == 5 and 1.0 < length < 43.0 for work, steps, length in measured)
 
 
 # Settings

@@ -7,6 +7,7 @@ It cuts text, decides durations, draws noise and joins waves. It knows nothing a
 from __future__ import annotations
 
 import logging
+import time
 from typing import Sequence
 
 import numpy as np
@@ -18,13 +19,14 @@ from ...core.voices import Voice, VoiceRegistry
 from ...normalization import language_of, normalize, prepare
 from .acceleration import resolve_device, resolve_dtype
 from .chunking import SHORT_TEXT, chunk_text, growing_chunks, split_oversized
-from .config import MEL_CHANNELS, SAMPLE_RATE, F5Config, architecture
+from .config import FRAME_RATE, MEL_CHANNELS, SAMPLE_RATE, F5Config, architecture
 from .crossfade import CrossFader, to_pcm
 from .failures import as_speech_error, finite, release_memory
 from .model import DiT
 from .passage import Passage, by_solver, next_pass
 from .prompt import Prompt, PromptCache
 from .sampler import Canceled, SampleRequest, Sampler
+from .throughput import Throughput
 from .tokenizer import Tokenizer
 from .vocoder import Vocoder
 from .voices import ClonedVoices
@@ -51,6 +53,7 @@ class F5Engine:
         self._config = config
         self._voices = ClonedVoices(voices)
         self._prompts = PromptCache(config.prompt_cache)
+        self._throughput = Throughput()
         self._tokenizer: Tokenizer | None = None
         self._sampler: Sampler | None = None
         self._vocoder: Vocoder | None = None
@@ -182,11 +185,12 @@ class F5Engine:
         """
         passages = [self._open(speech) for speech in batch]
         for together in by_solver(passages):
-            # what is heard next must not wait for the rest of its text
+            # what is heard next must not wait for the rest of its text, nor, when streaming, what comes after it
             size = 1 if len(batch) == 1 else self.batch_size
             while pieces := next_pass(together, size):
                 self._speak(self._prepared(pieces))
-                size = self.batch_size
+                if not self._config.streaming:
+                    size = self.batch_size
         if any(passage.failure for passage in passages):
             release_memory()
         return [passage.failure for passage in passages]
@@ -197,7 +201,7 @@ class F5Engine:
         try:
             voice = self._voices.get(speech.settings.voice)
             passage.prompt = self._prompts.get(voice)
-            passage.chunks.extend(self._chunks(self._spoken(speech, voice), passage.prompt, speech.settings.speed))
+            passage.chunks.extend(self._chunks(self._spoken(speech, voice), passage.prompt, speech.settings))
             passage.noise = self._noise_generator(speech.settings.seed)
         except Exception as error:
             passage.fail(as_speech_error(error))
@@ -240,10 +244,14 @@ class F5Engine:
     def _sample(self, pieces: list[tuple[Passage, SampleRequest]]) -> list[torch.Tensor]:
         speeches = list({id(passage): passage.speech for passage, _ in pieces}.values())
         settings = speeches[0].settings
-        return self._loaded_sampler().sample(
+        started = time.perf_counter()
+        mels = self._loaded_sampler().sample(
             [request for _, request in pieces], nfe_step=settings.nfe_step, cfg_strength=settings.cfg_strength,
             sway_sampling_coef=settings.sway_sampling_coef,
             canceled=lambda: all(speech.canceled() for speech in speeches))
+        length = sum(request.total_frames for _, request in pieces) / FRAME_RATE
+        self._throughput.add(time.perf_counter() - started, settings.nfe_step, length)
+        return mels
 
     def _deliver(self, passage: Passage, mel: torch.Tensor) -> None:
         if passage.failure:
@@ -274,14 +282,22 @@ class F5Engine:
             return speech.text
         return normalize(speech.text, language_of(speech.text, speech.settings.language, voice.language))
 
-    def _chunks(self, text: str, prompt: Prompt, speed: float) -> list[str]:
-        limit = prompt.max_chunk_bytes(speed)
+    def _chunks(self, text: str, prompt: Prompt, settings: SynthesisSettings) -> list[str]:
+        limit = prompt.max_chunk_bytes(settings.speed)
         if self._config.streaming:
-            chunks = growing_chunks(text, limit, self._config.first_chunk)
+            chunks = self._growing_chunks(text, prompt, settings, limit)
         else:
             chunks = chunk_text(text, limit)
-        longest = max(SHORT_TEXT, prompt.max_chunk_bytes(speed, LONGEST_CHUNK))
+        longest = max(SHORT_TEXT, prompt.max_chunk_bytes(settings.speed, LONGEST_CHUNK))
         return [chunk for chunk in split_oversized(chunks, longest) if chunk]
+
+    def _growing_chunks(self, text: str, prompt: Prompt, settings: SynthesisSettings, limit: int) -> list[str]:
+        """Each chunk as long as this machine can make while the one before is played."""
+        per_second = prompt.bytes_per_second * settings.speed
+        shortest = self._throughput.shortest(prompt.seconds, settings.nfe_step) * per_second
+        return growing_chunks(
+            text, limit, int(max(self._config.first_chunk, min(shortest, limit))),
+            lambda size: self._throughput.following(size / per_second, prompt.seconds, settings.nfe_step) * per_second)
 
     def _request(self, passage: Passage, chunk: str) -> SampleRequest:
         prompt, speed = passage.prompt, passage.speech.settings.speed

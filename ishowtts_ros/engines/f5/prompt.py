@@ -48,10 +48,14 @@ class Prompt:
         """What stands before the text to be spoken. f5-tts puts a second space there, except after a full-width mark."""
         return self.transcript + ' ' if self.transcript[-1].isascii() else self.transcript
 
+    @property
+    def bytes_per_second(self) -> float:
+        """Of text, at speed 1."""
+        return len(self.transcript.encode('utf-8')) / self.seconds
+
     def max_chunk_bytes(self, speed: float, max_seconds: float = MAX_SECONDS) -> int:
         """How long a chunk of text may be, to last `max_seconds` with the reference (f5-tts: infer_process)."""
-        rate = len(self.transcript.encode('utf-8')) / self.seconds
-        return int(rate * (max_seconds - self.seconds) * speed)
+        return int(self.bytes_per_second * (max_seconds - self.seconds) * speed)
 
     def duration(self, text: str, speed: float) -> int:
         """Mel frames for the reference and `text` together (f5-tts: infer_batch_process)."""
