@@ -20,10 +20,10 @@ setup(
     install_requires=['espeakng-loader>=0.2.4', 'numpy>=1.21', 'pyyaml>=5.4'],
     extras_require={
         'f5': ['torch>=2.5', 'torchaudio>=2.5', 'vocos>=0.1', 'safetensors', 'huggingface-hub',
-               'pypinyin', 'rjieba', 'soundfile'],
-        'upstream': ['torch>=2.5', 'torchaudio>=2.5', 'f5-tts>=1.1', 'vocos>=0.1'],
+               'num2words>=0.5.10', 'pypinyin', 'rjieba', 'soundfile'],
+        'upstream': ['torch>=2.5', 'torchaudio>=2.5', 'f5-tts>=1.1', 'vocos>=0.1', 'num2words>=0.5.10'],
         'player': ['sounddevice>=0.4.6'],
-        'test': ['hypothesis', 'pocketsphinx>=5', 'pytest>=7', 'pytest-timeout'],
+        'test': ['cn2an', 'hypothesis', 'pocketsphinx>=5', 'pytest>=7', 'pytest-timeout'],
         'bench': ['matplotlib'],
     },
     entry_points={'console_scripts': ['ishowtts = ishowtts_ros.cli:main']},

@@ -9,10 +9,12 @@ import uuid
 
 from builtin_interfaces.msg import Time
 from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
+from ishowtts.srv import AddVoice
 import numpy as np
 from std_msgs.msg import Header, String
 
 from .core import types
+from .core.new_voice import NewVoice
 from .core.types import ErrorCode, Policy, SpeechError
 
 
@@ -43,6 +45,12 @@ def chunk_to_message(chunk: types.AudioChunk, header: Header) -> AudioChunk:
 def chunk_from_message(message: AudioChunk) -> types.AudioChunk:
     return types.AudioChunk(message.utterance_id, message.sequence, message.last, message.sample_rate,
                             np.array(message.samples, np.int16))
+
+
+def new_voice(request: AddVoice.Request) -> NewVoice:
+    return NewVoice(name=request.voice, transcript=request.transcript, path=request.audio_path,
+                    samples=np.array(request.audio.samples, np.int16), sample_rate=request.audio.sample_rate,
+                    channels=request.audio.channels, persist=request.persist)
 
 
 def event_to_message(event: types.UtteranceEvent, header: Header) -> UtteranceEvent:

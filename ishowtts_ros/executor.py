@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from typing import Callable
 
 import rclpy
@@ -17,6 +18,8 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ConditionReachedException, ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
+
+ANSWER_TIME = 2.0       # s that callbacks have for their answers when the process ends
 
 
 class SlowCallbackGroup(ReentrantCallbackGroup):
@@ -29,6 +32,7 @@ class NodeExecutor(SingleThreadedExecutor):
     def __init__(self):
         super().__init__()
         self._stopping = threading.Event()
+        self._slow: list[threading.Thread] = []
 
     def spin_until_stopped(self) -> None:
         while not self._stopping.is_set():
@@ -45,11 +49,19 @@ class NodeExecutor(SingleThreadedExecutor):
         except (ConditionReachedException, ShutdownException, TimeoutException):
             return
         if entity is not None and isinstance(entity.callback_group, SlowCallbackGroup):
-            threading.Thread(target=self._run, args=(handler,), name='slow_callback', daemon=True).start()
+            thread = threading.Thread(target=self._run, args=(handler,), name='slow_callback', daemon=True)
+            self._slow = [*(other for other in self._slow if other.is_alive()), thread]
+            thread.start()
         else:
             handler()
             if handler.exception() is not None:
                 raise handler.exception()
+
+    def wait_for_slow_callbacks(self, timeout: float) -> None:
+        """Let slow callbacks that are about to end do so, and their answers be sent; `timeout` [s] for all together."""
+        deadline = time.monotonic() + timeout
+        for thread in self._slow:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self, handler) -> None:
         handler()
@@ -89,6 +101,7 @@ def run(make_node: Callable) -> int:
     thread.start()
     ending.wait()
     node.close()
+    executor.wait_for_slow_callbacks(ANSWER_TIME)
     executor.stop()
     thread.join()
     executor.shutdown()

@@ -32,6 +32,7 @@ class Parameter:
     description: str
     range: tuple[float, float] | None = None       # both ends allowed
     choices: tuple[str, ...] = ()
+    items: type = float                            # of a list
 
 
 PARAMETERS = (
@@ -40,7 +41,8 @@ PARAMETERS = (
     Parameter('fallback_engine', '', CONFIGURE, 'What speaks when the engine cannot be loaded or fails three times in a row, '
               "until it can be loaded again; '' is none.", choices=('', *sorted(ENGINES))),
     Parameter('voice', '', NEXT_UTTERANCE, "Voice name as in ~/list_voices; '' is the engine's default voice."),
-    Parameter('language', '', NEXT_UTTERANCE, "BCP 47 tag such as 'en' or 'fr'; '' is the voice's own language."),
+    Parameter('language', '', NEXT_UTTERANCE, "BCP 47 tag such as 'en' or 'fr'; '' is the voice's own language. "
+              'For f5: the language that numbers are read in.'),
     Parameter('speed', 1.0, NEXT_UTTERANCE, "Speaking rate relative to the voice's natural one [ratio].", SPEED_RANGE),
     Parameter('nfe_step', 7, NEXT_UTTERANCE, 'Solver steps: fewer are faster, more are finer [count]. '
               'Ignored by espeak.', NFE_STEP_RANGE),
@@ -65,6 +67,8 @@ PARAMETERS = (
               'come at once; 0 is no limit [utterances/s].', (0.0, 1000.0)),
     Parameter('max_text_length', 10_000, CONFIGURE, 'Longest text of one utterance [characters].', (1, 1_000_000)),
     Parameter('voices_file', '', CONFIGURE, "YAML file of cloned voices, see config/voices.yaml; '' is none."),
+    Parameter('voice_folders', [], START, 'Folders whose recordings ~/add_voice may use, with all below them; ~ is the home '
+              'directory. Empty allows none.', items=str),
     Parameter('frame_id', '', START, 'frame_id in the headers of what is published.'),
     Parameter('espeak.library', '', CONFIGURE, "Path of libespeak-ng; '' finds the installed one."),
     Parameter('espeak.data_path', '', CONFIGURE, "Path of espeak-ng-data; '' is the library's own."),
@@ -92,6 +96,7 @@ PARAMETERS = (
     Parameter('f5.max_batch', 1, CONFIGURE, 'Chunks and waiting utterances synthesized in one pass at most [count].', (1, 64)),
     Parameter('f5.batching', 'auto', CONFIGURE, 'Put several into one pass always, or only where warm-up finds that it '
               'saves a tenth of the time.', choices=('auto', 'always')),
+    Parameter('f5.normalize_text', True, CONFIGURE, 'Read numbers, units, times, abbreviations and addresses as words.'),
     Parameter('f5.streaming', False, CONFIGURE, 'A short first chunk: heard sooner, with another melody than in one piece.'),
     Parameter('f5.first_chunk', 40, CONFIGURE, 'Length of that first chunk at most [UTF-8 bytes].', (10, 1000)),
     Parameter('f5.cross_fade', 0.15, CONFIGURE, 'Cross-fade between chunks [s].', (0.0, 2.0)),
@@ -101,7 +106,9 @@ PARAMETERS = (
     Parameter('f5_upstream.vocab', '', CONFIGURE, 'As f5.vocab.'),
     Parameter('f5_upstream.vocoder', '', CONFIGURE, 'As f5.vocoder.'),
     Parameter('f5_upstream.device', 'auto', CONFIGURE, 'As f5.device.'),
+    Parameter('f5_upstream.normalize_text', True, CONFIGURE, 'As f5.normalize_text.'),
     Parameter('tone.sample_rate', 24000, CONFIGURE, 'Sample rate of the test tone [Hz].', (8000, 48000)),
+    Parameter('tone.chunk', 0.1, CONFIGURE, 'How much audio the test engine hands over at a time [s].', (0.01, 10.0)),
     Parameter('tone.real_time_factor', 0.0, CONFIGURE, 'How slow the test engine is: work per audio [ratio].', (0.0, 10.0)),
     Parameter('tone.load_time', 0.0, CONFIGURE, 'How long the test engine loads [s].', (0.0, 600.0)),
     Parameter('tone.fail_on', '', CONFIGURE, 'A text that contains this makes the test engine fail.'),
@@ -121,13 +128,14 @@ def declare(node: Node) -> list[str]:
             node.undeclare_parameter(parameter.name)
         except InvalidParameterValueException:     # out of the descriptor's range
             value = node._parameter_overrides[parameter.name].value
-        problems.append(f'parameter {parameter.name} cannot be {value!r}: {requirement(parameter)}')
+        if not (value is None and parameter.default == []):     # a list without items arrives as nothing at all
+            problems.append(f'parameter {parameter.name} cannot be {value!r}: {requirement(parameter)}')
         node.declare_parameter(parameter.name, parameter.default, descriptor, ignore_override=True)
     return problems
 
 
 def refuse(changes: Iterable[RosParameter], engine: Failover | None, configured: bool) -> SetParametersResult:
-    """May these values be set? Changes nothing. Ranges rclpy has checked already, by the descriptors.
+    """May these values be set? Changes nothing.
 
     :param engine: the loaded engine, which knows the voices; None before it is loaded
     """
@@ -143,7 +151,8 @@ def refuse(changes: Iterable[RosParameter], engine: Failover | None, configured:
 
 def requirement(parameter: Parameter) -> str:
     """What a valid value is, for people."""
-    kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string', list: 'a list of numbers'}
+    kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string',
+            list: f"a list of {'strings' if parameter.items is str else 'numbers'}"}
     text = kind[type(parameter.default)]
     if parameter.range:
         text += f' from {parameter.range[0]} to {parameter.range[1]}'
@@ -220,9 +229,13 @@ def _objection(parameter: Parameter, wanted: Any, engine: Failover | None, confi
 def _mismatch(parameter: Parameter, wanted: Any) -> bool:
     """Is this no value for the parameter, whatever the node is doing?"""
     if isinstance(parameter.default, list):     # rclpy hands lists of numbers out as arrays
-        fits = isinstance(wanted, (list, array)) and all(type(item) in (int, float) for item in wanted)
+        kinds = (str,) if parameter.items is str else (int, float)
+        fits = isinstance(wanted, (list, array)) and all(type(item) in kinds for item in wanted)
     else:
         fits = type(wanted) is type(parameter.default) or (type(wanted) is int and isinstance(parameter.default, float))
+    if fits and parameter.range:    # rclpy does not apply a floating-point range to whole numbers
+        low, high = parameter.range
+        fits = low <= wanted <= high
     return not fits or bool(parameter.choices) and wanted not in parameter.choices
 
 

@@ -7,6 +7,7 @@ A device that is missing or unplugged is reported in /diagnostics and tried agai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -19,6 +20,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from .executor import run
+from .player import output_device
 from .player.audio_buffer import AudioBuffer, AudioFormat
 from .player.output_device import fits, listed, output_devices_now
 from .player.player import OutputSettings, Player
@@ -65,17 +67,18 @@ PARAMETERS = {
 class PlayerNode(Node):
     """Wiring: topics and parameters to the Player, its state to /diagnostics.
 
+    :param sound_card: see Player
     :raises InvalidParameterValueException: a parameter given at start is out of its range
     """
 
-    def __init__(self):
+    def __init__(self, sound_card: ModuleType = output_device):
         super().__init__('ishowtts_player')
         self._player: Player | None = None
         self.add_on_set_parameters_callback(self._validate)
         for name, row in PARAMETERS.items():
             self.declare_parameter(name, row.default, ParameterDescriptor(
                 description=row.description, additional_constraints=row.range, dynamic_typing=True))
-        self._player = Player(AudioBuffer(), OutputSettings())
+        self._player = Player(AudioBuffer(), OutputSettings(), sound_card)
         self._apply_parameters()
         self._reported_problem = ''
         self._reported_losses = (0, 0.0)                # underruns, dropped s

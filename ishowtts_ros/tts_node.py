@@ -19,9 +19,11 @@ from .core.failover import Failover
 from .core.metrics import Metrics
 from .core.synthesizer import Synthesizer, check_range
 from .core.types import as_speech_error, ErrorCode, NFE_STEP_RANGE, SpeechError, UtteranceState
+from .core.voices import VoiceRegistry
 from .engines import registry
 from .executor import run, SlowCallbackGroup
 from .say_action import SayAction
+from .voice_services import Voices, VoiceServices
 
 REQUESTS_QOS = QoSProfile(depth=1000)     # reliable; as many requests may arrive while the executor is busy
 AUDIO_QOS = QoSProfile(depth=1000)        # a burst of chunks may wait for a slow subscriber
@@ -56,6 +58,7 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._make_services()
         self._say = SayAction(
             self, lambda request: self._submit(conversions.utterance_from_request, request), self._cancel, self._header)
+        self._voice_services = VoiceServices(self, parameters.value(self, 'voice_folders'), self._current_voice)
         self.create_timer(1.0, self._publish_diagnostics)
         self.create_timer(EXPIRY_PERIOD, self._expire)
         if self.get_parameter('autostart').value:
@@ -102,13 +105,16 @@ class TtsNode(LifecycleNodeMixin, Node):
             self._error = ''
             name = self.get_parameter('engine').value
             self.get_logger().info(f'loading engine {name}')
-            engine = self._make_engine(name)
+            file = self.get_parameter('voices_file').value
+            voices = voices_file.load(file)
+            engine = self._make_engine(name, voices)
             self._synthesizer = Synthesizer(
                 engine, lambda: parameters.synthesis_settings(self), listener=self, limits=parameters.limits(self),
                 rules=lambda: parameters.admission_rules(self), pacing=lambda: parameters.pacing(self))
             self._synthesizer.start(self._report_progress).result()
             parameters.check_voice_now(self, engine)
             self._engine = engine
+            self._voice_services.open(Voices(engine, self._synthesizer, voices, file))
         except Exception as error:
             self._error = str(as_speech_error(error, ErrorCode.LOAD_FAILED))
             self.get_logger().error(f'not configured: {self._error}')
@@ -118,9 +124,8 @@ class TtsNode(LifecycleNodeMixin, Node):
             self.get_logger().info(f'engine {name} is ready: voice {self._current_voice()}')
         return super().on_configure(state)
 
-    def _make_engine(self, name: str) -> Failover:
+    def _make_engine(self, name: str, voices: VoiceRegistry) -> Failover:
         fallback = self.get_parameter('fallback_engine').value
-        voices = voices_file.load(self.get_parameter('voices_file').value)
 
         def make(engine: str):
             return lambda: registry.create(engine, parameters.engine_options(self, engine), voices)
@@ -162,6 +167,7 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._progress, self._doing = 0.0, ''
         if synthesizer:
             synthesizer.close()
+        self._voice_services.close()
 
     def _report_progress(self, done: float, doing: str) -> None:
         if doing != self._doing:

@@ -9,8 +9,8 @@ python=${PYTHON:-python3}
 
 die() { echo "ishowtts: $*" >&2; exit 1; }
 
-# An ament prefix that is not our own means that an apt (or source-built) ROS is sourced.
-system_ros() { [ -n "${AMENT_PREFIX_PATH:-}" ] && [[ ":$AMENT_PREFIX_PATH:" != *":$PWD/.venv:"* ]]; }
+# An ament prefix that is not of PyPI's wheels (scripts/env.sh) means that an apt (or source-built) ROS is sourced.
+system_ros() { [ -n "${AMENT_PREFIX_PATH:-}" ] && [ -z "${_ROS_WHEELS_BOOTSTRAP_COMPLETE:-}" ]; }
 
 if system_ros; then
     kind=${ROS_DISTRO:-system}

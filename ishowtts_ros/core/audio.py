@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 import wave
 
 import numpy as np
 
 FULL_SCALE = 32768     # LSB
-
-
-def to_pcm16(samples: np.ndarray) -> np.ndarray:
-    """float [n_samples] in -1..1 to int16 [n_samples]; what lies outside is clipped."""
-    return np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def rms(samples: np.ndarray) -> float:
@@ -29,8 +25,14 @@ def fade_out(samples: np.ndarray) -> np.ndarray:
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
     """Write a 16-bit mono WAV file; `sample_rate` in Hz."""
-    with open(path, 'wb') as raw, wave.open(raw, 'wb') as file:
-        file.setnchannels(1)
+    with open(path, 'wb') as file:
+        write_wav_into(file, samples, sample_rate)
+
+
+def write_wav_into(opened: BinaryIO, samples: np.ndarray, sample_rate: int, channels: int = 1) -> None:
+    """The same into an open file; `channels` are interleaved in `samples`."""
+    with wave.open(opened, 'wb') as file:
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(sample_rate)
         file.writeframes(samples.astype('<i2').tobytes())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Protocol, Sequence
+from typing import Callable, Protocol, runtime_checkable, Sequence
 
 import numpy as np
 
 from .types import SpeechError, SynthesisSettings
+from .voices import Voice
 
 Emit = Callable[[np.ndarray], None]         # int16 [n_samples] mono PCM, n_samples >= 1
 Canceled = Callable[[], bool]               # cheap; ask it as often as work can be abandoned
@@ -69,4 +70,15 @@ class BatchingEngine(Engine, Protocol):
         """Speak up to `batch_size` utterances at once, each as `synthesize` would alone, in order.
 
         :return: for each of them what went wrong, or None
+        """
+
+
+@runtime_checkable
+class ClonesVoices(Protocol):
+    """What an engine also has if it speaks with the voices of a VoiceRegistry, also with those added after it was loaded."""
+
+    def prepare_voice(self, voice: Voice) -> None:
+        """Get a voice ready that may not be in the registry yet. Called by the thread that loads and synthesizes.
+
+        :raises SpeechError: INVALID_REFERENCE, naming what is wrong with its recording
         """

@@ -7,9 +7,9 @@ import logging
 import threading
 from typing import Callable, Sequence
 
-from .engine import Engine, Progress
+from .engine import ClonesVoices, Engine, Progress
 from .types import as_speech_error, ErrorCode, SpeechError, SynthesisSettings
-from .voices import VoiceRegistry
+from .voices import Voice, VoiceRegistry
 
 FAILURES = 3            # utterances in a row that the main engine may fail
 RETRY_PERIOD = 30.0     # s between attempts to bring the main engine back
@@ -99,6 +99,19 @@ class Failover:
         """:raises SpeechError: UNKNOWN_VOICE; any name may be right for a main engine that could not even be made"""
         if self._main:
             self._main.check_voice(name)
+
+    def check_cloning(self) -> None:
+        """:raises SpeechError: NOT_SUPPORTED, the main engine clones no voices; ENGINE_UNAVAILABLE, it is down"""
+        if self.problem:
+            raise SpeechError(ErrorCode.ENGINE_UNAVAILABLE, f'the engine is not there now; {self.problem}')
+        if not isinstance(self._main, ClonesVoices):
+            raise SpeechError(ErrorCode.NOT_SUPPORTED, f"engine '{self._main.name}' clones no voices; its own cannot "
+                              'be changed. Launch with engine: f5 (docs/f5.md)')
+
+    def prepare_voice(self, voice: Voice) -> None:
+        """See ClonesVoices. For the worker thread. :raises SpeechError: INVALID_REFERENCE; see `check_cloning`"""
+        self.check_cloning()
+        self._main.prepare_voice(voice)
 
     def close(self) -> None:
         self._closing.set()

@@ -17,6 +17,7 @@ from typing import Callable
 import numpy as np
 
 from .chunk_writer import ChunkWriter
+from .prebuffer import Prebuffer
 from .types import AudioChunk
 
 PACINGS = ('realtime', 'burst')
@@ -39,7 +40,7 @@ class Track:
         self.writer = writer
         self.sample_rate = sample_rate      # Hz
         self.pacing = pacing
-        self.prebuffer = 0.0                # s of audio to gather before the first is published
+        self.prebuffer = Prebuffer()
         self.complete = False               # nothing more will come
         self.cut = False                    # what has not been published never will be
         self.begins: float | None = None    # instant at which its first audio sounds; None: none was published
@@ -69,9 +70,9 @@ class Track:
         self.waiting = 0
 
     def gathering(self) -> bool:
-        """Is it too early to publish its first audio? Pieces come whole: one more than the plan covers the wait for it."""
-        gathered = self.waiting - self._longest
-        return self.begins is None and not self.complete and gathered < self.prebuffer * self.sample_rate
+        """Is it too early to publish its first audio?"""
+        wanted = self.prebuffer.seconds * self.sample_rate + self.prebuffer.pieces * self._longest
+        return self.begins is None and not self.complete and self.waiting < wanted
 
 
 class Pacer:
@@ -123,10 +124,10 @@ class Pacer:
             self._tracks.append(track)
         return track
 
-    def gather(self, track: Track, seconds: float) -> None:
+    def gather(self, track: Track, prebuffer: Prebuffer) -> None:
         """Publish nothing of a track before so much of it is there. A burst needs no gathering."""
         if track.pacing.pacing == 'realtime':
-            track.prebuffer = seconds
+            track.prebuffer = prebuffer
 
     def write(self, track: Track, samples: np.ndarray) -> float:
         """Add audio; what may be published is published at once. Waits while too much is waiting already.

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 import math
 
 from .types import UtteranceStats
 
 WINDOW = 5          # utterances looked back over: the engine's settings may change
 TYPICAL = 0.07      # s that a character of speech lasts, before anything is known of the voice
+CUSHION = 0.15      # s for what delays audio on its way, and for what a sound card takes at once when it starts
 MARGIN = 1.2        # by how much the next utterance may be longer or slower than was estimated
+
+
+@dataclass(frozen=True)
+class Prebuffer:
+    """What must be there of an utterance before the first of it is published."""
+
+    seconds: float = 0.0    # of audio
+    pieces: float = 0.0     # and so much of the longest piece so far: what is played until the next one is there
 
 
 class SpeechRate:
@@ -30,11 +40,11 @@ class SpeechRate:
         work, _, characters = (sum(column) for column in zip(*self._latest))
         return MARGIN * work / characters * text_length / speed
 
-    def prebuffer(self, text_length: int, speed: float, first_work: float, first_audio: float) -> float:
-        """Seconds of audio to gather before the first of it is published; 0 while the engine is faster than speech.
+    def prebuffer(self, text_length: int, speed: float, first_work: float, first_audio: float) -> Prebuffer:
+        """What to gather so that the audio does not run dry.
 
-        The rest, duration - prebuffer, is synthesized while all of it is played:
-        real_time_factor * (duration - prebuffer) <= duration.
+        Of an engine slower than speech so much that the rest, duration - seconds, is synthesized while all of it is
+        played: real_time_factor * (duration - seconds) <= duration.
 
         :param first_work: seconds that this utterance's first audio took; all there is to go by for the first utterance
         :param first_audio: length of that audio in seconds
@@ -42,8 +52,8 @@ class SpeechRate:
         work, audio, characters = first_work, first_audio, first_audio / TYPICAL
         if self._latest:
             work, audio, characters = (sum(column) for column in zip(*self._latest))
-        real_time_factor = work / audio
+        real_time_factor = MARGIN * work / audio
         if real_time_factor <= 1.0:
-            return 0.0
+            return Prebuffer(CUSHION, real_time_factor)
         duration = MARGIN * audio / characters * text_length / speed
-        return duration * (1.0 - 1.0 / (MARGIN * real_time_factor))
+        return Prebuffer(CUSHION + duration * (1.0 - 1.0 / real_time_factor), 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
+from typing import Iterator
 
 from .types import ErrorCode, SpeechError, Utterance
 
@@ -18,6 +19,10 @@ class SpeechQueue:
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        """In the order in which they will be spoken."""
+        return (entry[-1] for entry in sorted(self._heap))
 
     def __contains__(self, utterance_id: str) -> bool:
         return any(utterance.id == utterance_id for _, _, utterance in self._heap)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 import threading
 import time
-from typing import Callable, Protocol
+from typing import Any, Callable, Protocol
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from .queue import SpeechQueue
 from .text import clean
 from .types import (as_speech_error, AudioChunk, ErrorCode, NFE_STEP_RANGE, Policy, SPEED_RANGE, SpeechError, SynthesisSettings,
                     Utterance, UtteranceEvent, UtteranceState, UtteranceStats)
+from .worker_tasks import WorkerTasks
 
 EVENT_TEXT_LENGTH = 200     # characters of the text that an event repeats
 SOLVER_SETTINGS = ('nfe_step', 'cfg_strength', 'sway_sampling_coef')     # one pass has one schedule
@@ -86,9 +88,11 @@ class Synthesizer:
         self._queue = SpeechQueue(limits.queue_depth)
         self._admission = Admission()
         self._pacer = Pacer(lock, listener.on_audio, self._on_finished, listener.on_speaking)
+        self._tasks = WorkerTasks()
         self._jobs: dict[str, _Job] = {}                    # started and not ended, by utterance id
         self._synthesizing: set[str] = set()                # ids; some may have ended already, if they were canceled
         self._speech_rates: dict[str, SpeechRate] = defaultdict(SpeechRate)     # by engine name
+        self._task_was_last = False         # so it is an utterance's turn
         self._accepting = False
         self._closing = False
         self._loaded: Future = Future()
@@ -194,12 +198,30 @@ class Synthesizer:
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self.busy, timeout)
 
+    def run_in_worker(self, task: Callable[[], Any]) -> Future:
+        """Have the thread that owns the engine run a task, between two utterances; the Future has what came of it.
+
+        An utterance that waits is started after at most one task. Active or not makes no difference.
+        :raises SpeechError: by the Future: what the task raises, or NOT_ACTIVE if this is closed before its turn
+        """
+        with self._changed:
+            self._changed.notify_all()
+            return self._tasks.add(task)
+
+    def utterances_of(self, voice: str) -> list[str]:
+        """Ids of the utterances that are being spoken by a voice, or wait and ask for it by name."""
+        with self._changed:
+            started = [job.utterance.id for job in self._jobs.values()
+                       if (job.settings.voice or job.engine.default_voice) == voice]
+            return started + [utterance.id for utterance in self._queue if utterance.voice == voice]
+
     def close(self) -> None:
         """Cancel everything, close the engine and end the threads."""
         with self._changed:
             self._accepting = False
             self.stop(ErrorCode.NOT_ACTIVE, 'the node is shutting down')
             self._closing = True
+            self._tasks.close()
             self._changed.notify_all()
         if self._thread:
             self._thread.join()
@@ -243,24 +265,36 @@ class Synthesizer:
             self._loaded.set_exception(as_speech_error(error, ErrorCode.LOAD_FAILED))
             return
         self._loaded.set_result(None)
-        while jobs := self._next_jobs():
-            for _, together in groupby(jobs, key=lambda job: id(job.engine)):
-                self._speak(list(together))
+        while turn := self._next_turn():
+            turn()
         self._engines.close()
 
-    def _next_jobs(self) -> list[_Job]:
-        """Wait for the next utterance's turn and start it, with those that may go with it; none when closing."""
+    def _next_turn(self) -> Callable[[], None] | None:
+        """Wait for what is next: a task to run, or utterances, which are started, to speak. None when closing."""
         with self._changed:
-            jobs: list[_Job] = []
-            while not jobs:
-                self._changed.wait_for(lambda: self._closing or (self._queue and len(self._pacer) < AHEAD))
+            while True:
+                self._changed.wait_for(lambda: self._closing or self._tasks or self._has_room())
                 if self._closing:
                     return []
                 self.expire()
-                ahead = self._pacer.ahead
-                while self._queue and (not jobs or self._may_join(self._queue.peek(), jobs, ahead)):
-                    jobs += self._start(self._queue.pop())
-            return jobs
+                if self._tasks and not (self._task_was_last and self._has_room()):
+                    self._task_was_last = True
+                    return self._tasks.pop()
+                if self._has_room() and (jobs := self._start_together()):
+                    self._task_was_last = False
+                    return partial(self._speak_all, jobs)
+
+    def _has_room(self) -> bool:
+        """Does an utterance wait, and may it be started?"""
+        return len(self._queue) > 0 and len(self._pacer) < AHEAD
+
+    def _start_together(self) -> list[_Job]:
+        """Start the next utterance, and those that may go with it; none if it failed at once."""
+        ahead = self._pacer.ahead
+        jobs = self._start(self._queue.pop())
+        while jobs and self._queue and self._may_join(self._queue.peek(), jobs, ahead):
+            jobs += self._start(self._queue.pop())
+        return jobs
 
     def _may_join(self, utterance: Utterance, jobs: list[_Job], ahead: float) -> bool:
         """May it be synthesized in one pass with these? Not if the first of them would be heard later for it.
@@ -295,6 +329,11 @@ class Synthesizer:
         self._synthesizing.add(utterance.id)
         self._tell(utterance, UtteranceState.STARTED)
         return [job]
+
+    def _speak_all(self, jobs: list[_Job]) -> None:
+        """Synthesize what was started together; the main engine may have come back in the midst of starting."""
+        for _, together in groupby(jobs, key=lambda job: id(job.engine)):
+            self._speak(list(together))
 
     def _speak(self, jobs: list[_Job]) -> None:
         """Synthesize utterances of one engine, several of them in one pass."""

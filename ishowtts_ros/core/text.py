@@ -10,9 +10,12 @@ from .types import ErrorCode, SpeechError
 _SPACE = re.compile(r'\s+')
 # A sentence ends after . ! ? … (with closing quotes) before white space, after their CJK forms, or at a line break.
 _SENTENCE_END = re.compile(r'''(?<=[.!?…])["'”’)\]]*\s+|(?<=[。！？])["'”’」』）]*|\n+''')
-# "e.g. this", "Dr. Who", "J. S. Bach": the full stop of an abbreviation ends no sentence.
-_ABBREVIATION = re.compile(
-    r'\b(?:(?i:e\.g|i\.e|vs|cf|approx|no|fig|vol|dr|mr|mrs|ms|prof|st)|[A-Z])\.$')
+# The full stop of an abbreviation ends no sentence: of "e.g." and "Dr." never, nor of an initial ("J. S. Bach"); of
+# "No." not before a number; of "etc." not where a small letter follows.
+_NO_END = re.compile(r'\b(?:(?i:e\.g|i\.e|vs|cf|approx|ca|dr|mr|mrs|ms|prof|st|mt)|[A-Z])\.$')
+_NO_END_BEFORE_NUMBER = re.compile(r'\b(?i:no|nos|fig|vol|ch|eq|p|pp)\.$')
+_NO_END_BEFORE_SMALL = re.compile(r'\b(?i:etc|[ap]\.m|inc|ltd|jr|sr|max|min|incl|dept|al)\.$')
+_LONGEST_ABBREVIATION = 8       # characters, and one before them
 
 
 def clean(text: str, max_length: int) -> str:
@@ -40,15 +43,23 @@ def clean(text: str, max_length: int) -> str:
 def split_sentences(text: str) -> list[str]:
     """The sentences of `text`, in order, each stripped; joined they hold every word of it.
 
-    "3.5", "e.g." and initials end no sentence; CJK full stops end one without a blank.
+    "3.5", "e.g.", "Dr. Who" and initials end no sentence; CJK full stops end one without a blank.
     """
     sentences, start = [], 0
     for end in _SENTENCE_END.finditer(text):
-        sentence = text[start:end.end()].strip()
-        if _ABBREVIATION.search(sentence) and '\n' not in end.group():
+        if '\n' not in end.group() and _is_abbreviation(text, end.start(), text[end.end():end.end() + 1]):
             continue
+        sentence = text[start:end.end()].strip()
         if sentence:
             sentences.append(sentence)
         start = end.end()
     rest = text[start:].strip()
     return sentences + [rest] if rest else sentences
+
+
+def _is_abbreviation(text: str, end: int, following: str) -> bool:
+    """Does the full stop just before `end` belong to an abbreviation? `following` is the next sentence's first letter."""
+    tail = text[max(0, end - _LONGEST_ABBREVIATION):end]
+    return bool(_NO_END.search(tail)
+                or following.isdigit() and _NO_END_BEFORE_NUMBER.search(tail)
+                or following.islower() and _NO_END_BEFORE_SMALL.search(tail))

@@ -74,6 +74,10 @@ class VoiceRegistry:
         self.get(name)
         self._voices = {key: voice for key, voice in self._voices.items() if key != name}
 
+    def restore(self, voices: Iterable[Voice]) -> None:
+        """Have these voices in this order, as `list(registry)` had them before something was undone."""
+        self._voices = {voice.name: voice for voice in voices}
+
 
 def unknown_voice(name: str, known: Iterable[str]) -> SpeechError:
     """The error for a voice that does not exist, with the names that come closest."""

@@ -15,6 +15,7 @@ import torch
 from ..core.engine import Canceled, Emit, Progress
 from ..core.types import ErrorCode, SpeechError, SynthesisSettings
 from ..core.voices import Voice, VoiceRegistry
+from ..normalization import language_of, normalize, prepare
 from .f5.config import SAMPLE_RATE
 from .f5.crossfade import CrossFader, to_pcm
 from .f5.failures import as_speech_error, finite, release_memory
@@ -36,6 +37,7 @@ class F5UpstreamConfig:
     vocab: str = ''                 # vocab.txt; '' = beside the checkpoint, else cache, else download
     vocoder: str = ''               # folder with config.yaml and pytorch_model.bin; '' = cache, else download
     device: str = 'auto'            # 'auto' | 'cpu' | 'cuda' | 'cuda:<n>'
+    normalize_text: bool = True     # numbers, units, abbreviations as words; off: the text as f5-tts would get it
 
 
 class F5UpstreamEngine:
@@ -69,6 +71,8 @@ class F5UpstreamEngine:
                               f"engine 'f5_upstream' needs the f5-tts package: {error}; "
                               "pip install 'ishowtts[upstream]', or choose engine 'f5'") from error
         config = self._config
+        if config.normalize_text:
+            prepare()
         checkpoint = locate_checkpoint(config, progress)
         vocab = locate_vocab(config, checkpoint, progress)
         vocoder = locate_vocoder(config, progress)
@@ -101,6 +105,10 @@ class F5UpstreamEngine:
     def check_voice(self, name: str) -> None:
         self._voices.get(name)
 
+    def prepare_voice(self, voice: Voice) -> None:
+        """Have f5-tts prepare the recording, which it keeps; see ClonesVoices."""
+        self._reference(voice)
+
     def synthesize(self, text: str, settings: SynthesisSettings, emit: Emit, canceled: Canceled) -> None:
         """See Engine. Raises what went wrong as SpeechError and is ready for the next utterance."""
         voice = self._voices.get(settings.voice)
@@ -114,6 +122,8 @@ class F5UpstreamEngine:
             raise failure
 
     def _speak(self, text: str, voice: Voice, settings: SynthesisSettings, emit: Emit, canceled: Canceled) -> None:
+        if self._config.normalize_text:
+            text = normalize(text, language_of(text, settings.language, voice.language))
         audio, rate, transcript = self._reference(voice)
         seconds = audio.shape[-1] / rate
         # the rule of f5-tts's infer_process, which reads its reference through ffmpeg and so is not called here

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import threading
 import time
+from types import ModuleType
 
 import numpy as np
 
@@ -29,10 +30,13 @@ class Player:
     The stream is opened when the first audio says in which format, and stays open between utterances.
     Audio in another format waits until what came before it has been played out. While the device
     cannot be used, audio is dropped at the pace at which it would have been played.
+
+    :param sound_card: the module output_device, or something with the same functions
     """
 
-    def __init__(self, buffer: AudioBuffer, settings: OutputSettings):
+    def __init__(self, buffer: AudioBuffer, settings: OutputSettings, sound_card: ModuleType = output_device):
         self.buffer = buffer
+        self._sound_card = sound_card
         self.settings = settings    # replaced as a whole, from any thread
         self.problem = ''           # why nothing can be played; '' = all is well
         self.devices: list[Device] = []         # those there were at the last look
@@ -108,12 +112,12 @@ class Player:
         self._tried, self._format = settings, format
         try:
             if look_anew:
-                output_device.rescan()
-            self.devices = output_device.output_devices()
+                self._sound_card.rescan()
+            self.devices = self._sound_card.output_devices()
             if format is None:
-                output_device.find(settings.device)
+                self._sound_card.find(settings.device)
             else:
-                self.stream = OutputStream(settings.device, format, settings.latency, self._fill)
+                self.stream = self._sound_card.OutputStream(settings.device, format, settings.latency, self._fill)
             self.problem = ''
         except DeviceError as error:
             self._fail(str(error), settings)

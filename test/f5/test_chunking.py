@@ -42,6 +42,28 @@ def test_first_chunk_is_a_short_clause_and_the_rest_grows():
     assert all(size <= limit for size, limit in zip(sizes, [40, 80, 160, 200, 200, 200]))
 
 
+def test_a_slow_engines_chunks_grow_no_faster_than_it_can_make_them():
+    """Each may be as long as is made while the one before plays, but never shorter than the first."""
+    text = 'Five words and a stop. ' * 40
+    fast = [len(chunk) for chunk in growing_chunks(text, max_bytes=400, first_bytes=50)]
+    slow = [len(chunk) for chunk in growing_chunks(text, max_bytes=400, first_bytes=50, following=lambda size: 1.3 * size)]
+    stuck = [len(chunk) for chunk in growing_chunks(text, max_bytes=400, first_bytes=50, following=lambda size: 0)]
+    assert all(after <= 1.3 * before + 1 for before, after in zip(slow, slow[1:-1])) and max(slow) < max(fast)
+    assert set(stuck[:-1]) == {45} and fast[0] == slow[0] == 45
+
+
+@pytest.mark.parametrize('text, chunks', [
+    ('It weighs 3.5 kg, e.g. with Dr. Who inside. Then it is heavy.',
+     ['It weighs 3.5 kg,', 'e.g. with Dr. Who inside.', 'Then it is heavy.']),
+    ('Wait here please… “Stop now!” he said. Then he left us.',
+     ['Wait here please…', '“Stop now!”', 'he said. Then he left us.']),
+    ('他说：“今天天气好。”然后走了，没有回来。', ['他说：“今天天气好。”', '然后走了，没有回来。']),
+])
+def test_streaming_cuts_where_a_sentence_or_clause_ends(text, chunks):
+    """With room for one clause only; where upstream cuts after "e.g." and "Dr.", and before a closing quote."""
+    assert growing_chunks(text, max_bytes=30, first_bytes=10) == chunks
+
+
 def test_a_clause_is_never_cut_for_the_first_chunk():
     text = 'This one sentence has no mark inside and is far longer than the first chunk. A second one.'
     assert growing_chunks(text, max_bytes=200, first_bytes=20)[0].endswith('first chunk.')
@@ -59,6 +81,13 @@ def test_no_chunk_is_short_enough_to_be_dragged():
 @given(text=mixed_text(), first=st.integers(10, 80), max_bytes=st.integers(80, 300))
 def test_streaming_loses_no_letter(text, first, max_bytes):
     assert letters(''.join(growing_chunks(text, max_bytes, first))) == letters(text)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(sentences=st.lists(st.sampled_from(['Dr. Who has 3.5 kg, e.g. of nuts.', 'Wait…', '“Yes!”', 'No.', 'Is it 14:30, now?']),
+                          min_size=1, max_size=20), first=st.integers(10, 80), max_bytes=st.integers(30, 300))
+def test_streamed_chunks_are_the_text_in_order(sentences, first, max_bytes):
+    assert ' '.join(growing_chunks(' '.join(sentences), max_bytes, first)) == ' '.join(sentences)
 
 
 def test_oversized_clauses_are_cut_between_words():

@@ -13,6 +13,7 @@ import soundfile
 from speaking import heard, loaded, options, speak
 import torch
 
+from ishowtts_ros.core.engine import ClonesVoices
 from ishowtts_ros.core.types import ErrorCode, SpeechError, SynthesisSettings
 from ishowtts_ros.core.voices import Voice, VoiceRegistry
 from ishowtts_ros.engines import registry
@@ -74,6 +75,28 @@ def test_long_utterances_equal_upstream(engine, upstream_engine, floats, n_chunk
 @pytest.mark.parametrize('text', ['Hi.', 'No', '你好，世界。', 'A 🙂 and more; really?'])
 def test_short_texts_equal_upstream(engine, upstream_engine, floats, text):
     assert relative_error(heard(engine, text), heard(upstream_engine, text)) < 1e-3
+
+
+def test_numbers_are_spoken_as_words_and_equal_upstream(engine, upstream_engine, floats):
+    """Both engines are given the same words; neither hears the digits."""
+    written, words = 'It weighs 3.5 kg.', 'It weighs three point five kilograms.'
+    assert np.array_equal(heard(engine, written), heard(engine, words))
+    assert relative_error(heard(engine, written), heard(upstream_engine, written)) < 1e-3
+
+
+def test_normalization_can_be_switched_off_and_follows_the_language(quick, voice, monkeypatch):
+    engine, _ = quick
+    said = []
+    encode = engine._tokenizer.encode
+    monkeypatch.setattr(engine._tokenizer, 'encode',
+                        lambda text: said.append(text.removeprefix(voice.transcript + '  ')) or encode(text))
+    for language in ('', 'de', 'xx'):
+        speak(engine, 'Es sind 3,5 Meter.', language=language)
+    speak(engine, '3个')
+    monkeypatch.setattr(engine, '_config', dataclasses.replace(engine._config, normalize_text=False))
+    speak(engine, 'Es sind 3,5 Meter.')
+    assert said == ['Es sind three, five Meter.', 'Es sind drei Komma fünf Meter.', 'Es sind 3,5 Meter.', '三个',
+                    'Es sind 3,5 Meter.']
 
 
 def test_batches_change_nothing(tiny, voice, engine, floats):
@@ -395,6 +418,23 @@ def test_prompts_are_ready_after_load(tiny, voice, monkeypatch):
         monkeypatch.setattr('ishowtts_ros.engines.f5.prompt.prepare',
                             lambda *arguments: pytest.fail('prepared again'))
         assert len(heard(engine, ONE)) > 0
+
+
+def test_a_voice_is_prepared_before_it_is_in_the_registry_and_not_again(tiny, voice, tmp_path, monkeypatch):
+    assert issubclass(engine_module.F5Engine, ClonesVoices)
+    with loaded('f5', tiny, voice) as engine:
+        samples, rate = soundfile.read(voice.audio)
+        soundfile.write(tmp_path / 'new.wav', samples[::-1], rate)
+        new = Voice('new', tmp_path / 'new.wav', 'Of somebody else.')
+        engine.prepare_voice(new)
+        assert 'new' not in engine.voices()
+        soundfile.write(tmp_path / 'bad.wav', 0 * samples, rate)
+        with pytest.raises(SpeechError, match='silent') as caught:
+            engine.prepare_voice(Voice('bad', tmp_path / 'bad.wav', 'Hello.'))
+        assert caught.value.code == ErrorCode.INVALID_REFERENCE
+        monkeypatch.setattr('ishowtts_ros.engines.f5.prompt.prepare', lambda *arguments: pytest.fail('prepared again'))
+        engine._voices._registry.add(new)
+        assert not np.array_equal(heard(engine, ONE, voice='new'), heard(engine, ONE))
 
 
 # Life

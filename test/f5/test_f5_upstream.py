@@ -6,6 +6,7 @@ import soundfile
 from speaking import heard, loaded, options, speak
 import torch
 
+from ishowtts_ros.core.engine import ClonesVoices
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.core.voices import Voice, VoiceRegistry
 from ishowtts_ros.engines import f5_upstream, registry
@@ -77,15 +78,27 @@ def test_voices_are_those_of_the_registry(engine):
         engine.check_voice('anne')
 
 
+def test_a_voice_is_prepared_before_it_is_in_the_registry(engine, voice):
+    assert isinstance(engine, ClonesVoices)
+    new = Voice('new', voice.audio, voice.transcript)
+    engine.prepare_voice(new)
+    assert 'new' not in engine.voices()
+    engine._voices._registry.add(new)
+    assert 'new' in engine.voices() and np.array_equal(heard(engine, 'Hello.', voice='new'), heard(engine, 'Hello.'))
+    engine._voices._registry.remove('new')
+
+
 @pytest.mark.parametrize('level, seconds, transcript', [(0, 3, 'Hello there.'), (0.1, 0.2, 'Hi.'), (0.1, 3, ' ')])
 def test_bad_references_are_refused_and_the_next_utterance_works(engine, tmp_path, level, seconds, transcript):
     noise = level * np.random.default_rng(0).standard_normal(int(seconds * 24_000))
     soundfile.write(tmp_path / 'bad.wav', noise, 24_000)
-    engine._voices._registry.add(Voice('bad', tmp_path / 'bad.wav', transcript))
-    with pytest.raises(SpeechError) as caught:
-        speak(engine, 'Hello.', voice='bad')
+    bad = Voice('bad', tmp_path / 'bad.wav', transcript)
+    engine._voices._registry.add(bad)
+    for use in (lambda: engine.prepare_voice(bad), lambda: speak(engine, 'Hello.', voice='bad')):
+        with pytest.raises(SpeechError) as caught:
+            use()
+        assert caught.value.code == ErrorCode.INVALID_REFERENCE
     engine._voices._registry.remove('bad')
-    assert caught.value.code == ErrorCode.INVALID_REFERENCE
     assert len(heard(engine, 'Hello.')) > 0
 
 

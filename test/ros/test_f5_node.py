@@ -6,8 +6,7 @@ import pytest
 pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
 pytest.importorskip('vocos', reason='vocos is not installed; `make test` installs it')
 
-import soundfile                                    # noqa: E402
-import tiny_checkpoint                              # noqa: E402
+import f5_voices                                    # noqa: E402
 
 from ishowtts.msg import SpeechRequest              # noqa: E402
 from ishowtts.srv import SetVoice                   # noqa: E402
@@ -19,18 +18,7 @@ RATE = 24000     # Hz
 @pytest.fixture(scope='module')
 def f5(tmp_path_factory):
     """The parameters of a node with two voices and tiny weights."""
-    folder = tmp_path_factory.mktemp('f5')
-    files = tiny_checkpoint.write(folder / 'tiny')
-    time = np.arange(int(2.0 * RATE)) / RATE
-    voices = 'voices:\n'
-    for name, pitch in (('anna', 220), ('bob', 110)):
-        syllables = 0.3 * np.sin(2 * np.pi * pitch * time) * (np.sin(2 * np.pi * 3 * time) > -0.5)
-        soundfile.write(folder / f'{name}.wav', syllables.astype(np.float32), RATE)
-        voices += f'  {name}: {{audio: {name}.wav, transcript: "One two three four five six."}}\n'
-    (folder / 'voices.yaml').write_text(voices)
-    return {'engine': 'f5', 'voices_file': str(folder / 'voices.yaml'), 'f5__model': str(files.model),
-            'f5__checkpoint': str(files.checkpoint), 'f5__vocab': str(files.vocab), 'f5__vocoder': str(files.vocoder),
-            'f5__device': 'cpu', 'f5__dtype': 'float32', 'f5__threads': 1, 'seed': 1}
+    return f5_voices.parameters(tmp_path_factory.mktemp('f5'))
 
 
 def test_text_voice_and_steps_go_in_and_audio_comes_out(speaking_node, client, f5):

@@ -72,6 +72,7 @@ def test_bad_values_are_refused_with_what_would_be_right_and_the_node_speaks_on(
     speaking_node()
     for name, value, says in (
             ('nfe_step', 0, 'Max: 128'), ('nfe_step', 999, 'Max: 128'), ('speed', 99.0, 'Max: 4.0'),
+            ('speed', 9, 'a number from 0.25 to 4.0'),
             ('speed', 'fast', 'a number from 0.25 to 4.0'), ('voice', 'en-uss', 'en-us'), ('voice', 3, 'a string'),
             ('engine', 'tone', 'cleanup'), ('autostart', False, 'launch'), ('queue_depth', 5, 'cleanup'),
             ('nfe_step', 7.5, 'an integer from 1 to 128'), ('nfe_step', True, 'an integer'),
@@ -96,16 +97,23 @@ def test_a_change_is_heard_from_the_next_utterance_on(speaking_node, client):
 def test_values_that_are_wrong_at_the_start_refuse_the_first_configure_and_name_the_cure(start_node, client):
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
-    node = start_node({'nfe_step': 999, 'engine': 'siri', 'speed': 'fast'})
+    node = start_node({'nfe_step': 999, 'engine': 'siri', 'speed': 'fast', 'voice_folders': 'anywhere'})
     client.wait_for(lambda: 'not configured' in node.log.read_text(), 30, 'refusal in the log')
     log = node.log.read_text()
-    assert '1 to 128' in log and 'espeak, ' in log and 'number' in log
+    assert '1 to 128' in log and 'espeak, ' in log and 'number' in log and 'a list of strings' in log
     assert client.state() == 'unconfigured'
     assert get_parameter(client, 'nfe_step') == 7 and get_parameter(client, 'engine') == 'espeak'
     for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
         assert client.call(ChangeState, 'ishowtts/change_state', transition=Transition(id=transition)).success
     client.wait_for_node()
     assert client.speak(id='after', text='Good.').states[-1].name == 'FINISHED'
+
+
+def test_a_node_starts_with_the_file_of_all_defaults(start_node, client):
+    """Its empty list has no type on the way to the node."""
+    client.wait_until_active(start_node({}, '--params-file', str(ROOT / 'config/tts.yaml')))
+    assert client.speak(id='a', text='Good.').states[-1].name == 'FINISHED'
+    assert 'fixed while the node runs' in set_parameter(client, 'voice_folders', ['/']).reason
 
 
 @pytest.mark.parametrize('content', [None, 'not: [valid', '/**: {ros__parameters: 3}'])

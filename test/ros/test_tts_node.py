@@ -9,7 +9,7 @@ from lifecycle_msgs.srv import ChangeState
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from ishowtts.msg import SpeechRequest

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip('hypothesis', reason='hypothesis is not installed; `make test` installs it')
 from hypothesis import settings as hypothesis_settings, strategies as st  # noqa: E402
-from hypothesis.stateful import Bundle, rule, RuleBasedStateMachine  # noqa: E402
+from hypothesis.stateful import Bundle, multiple, rule, RuleBasedStateMachine  # noqa: E402
 
 from ishowtts_ros.core.admission import AdmissionRules, OVERFLOW  # noqa: E402
 from ishowtts_ros.core.failover import Failover  # noqa: E402
@@ -23,6 +23,8 @@ DEADLINE = 30.0     # s in which everything must have ended
 BATCH = 3           # utterances that the engine speaks in one pass
 PIECE = 20          # samples of each word: 20 ms
 CANCEL_CODES = {ErrorCode.STOPPED, ErrorCode.INTERRUPTED, ErrorCode.DROPPED, ErrorCode.EXPIRED}
+REQUEST = st.fixed_dictionaries({'words': st.integers(1, 6), 'fails': st.booleans(), 'priority': st.integers(1, 4),
+                                 'voice': st.sampled_from(['', 'plain', 'robot'])})
 
 
 class WordEngine:
@@ -30,7 +32,8 @@ class WordEngine:
 
     name, sample_rate, has_solver, default_voice, batch_size = 'words', 1000, True, 'plain', BATCH
 
-    def __init__(self):
+    def __init__(self, sample_rate=1000):
+        self.sample_rate = sample_rate      # Hz
         self.asked = {}     # text -> settings
 
     def load(self, progress):
@@ -82,8 +85,10 @@ class Conversation(RuleBasedStateMachine):
         self.rejected = set()
         self.current = SynthesisSettings(voice='plain')
         self.rules_now, self.pacing = AdmissionRules(), Pacing('realtime', 0.05)
-        self.engine = WordEngine()
-        self.synthesizer = Synthesizer(Failover(lambda: self.engine), lambda: self.current, self, Limits(queue_depth=4),
+        self.engine, fallback = WordEngine(), WordEngine(sample_rate=500)
+        # three failures in a row hand over to the fallback, and the next moment the main engine is back
+        engines = Failover(lambda: self.engine, lambda: fallback, retry_period=0.01)
+        self.synthesizer = Synthesizer(engines, lambda: self.current, self, Limits(queue_depth=4),
                                        lambda: self.rules_now, lambda: self.pacing)
         self.synthesizer.start(lambda done, doing: None).result(DEADLINE)
         self.synthesizer.accept(True)
@@ -106,9 +111,11 @@ class Conversation(RuleBasedStateMachine):
 
     # What is done
 
-    @rule(target=ids, words=st.integers(1, 6), fails=st.booleans(), priority=st.integers(1, 4),
-          voice=st.sampled_from(['', 'plain', 'robot']), interrupts=st.integers(0, 5).map(lambda n: n == 0))
-    def publish(self, words, fails, priority, voice, interrupts):
+    @rule(target=ids, requests=st.lists(REQUEST, min_size=1, max_size=4), interrupts=st.integers(0, 9).map(lambda n: n == 0))
+    def publish(self, requests, interrupts):
+        return multiple(*[self._submit(interrupts and not index, **request) for index, request in enumerate(requests)])
+
+    def _submit(self, interrupts, words, fails, priority, voice):
         number = len(self.utterances) + len(self.rejected)
         text = ' '.join([f'word{number}'] * words + ['fail'] * fails)
         utterance = Utterance(str(number), text, voice=voice, priority=priority, received=time.monotonic(),

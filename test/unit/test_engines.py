@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ishowtts_ros.core.audio import rms
+from ishowtts_ros.core.engine import ClonesVoices
 from ishowtts_ros.core.types import ErrorCode, SpeechError, SynthesisSettings
 from ishowtts_ros.engines import registry
 
@@ -127,3 +128,8 @@ def test_tone_is_deterministic_and_as_long_as_its_text():
     assert len(speak(engine, 'ten chars!', speed=2.0)) == engine.sample_rate / 2
     peak = np.fft.rfftfreq(len(first), 1 / engine.sample_rate)[np.argmax(np.abs(np.fft.rfft(first)))]
     assert peak == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize('name', ['espeak', 'tone'])
+def test_engines_with_voices_of_their_own_clone_none(name):
+    assert not isinstance(registry.create(name), ClonesVoices)

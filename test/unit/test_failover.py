@@ -167,3 +167,28 @@ def test_closing_ends_an_attempt_at_its_next_step():
     assert loading.wait(DEADLINE)
     engines.close()
     assert not engines._retry.is_alive()
+
+
+class CloningEngine(PlainEngine):
+    def prepare_voice(self, voice):
+        self.prepared = voice
+
+
+def test_voices_are_prepared_by_the_main_engine_while_it_is_there():
+    main = CloningEngine('main')
+    engines = loaded(main, PlainEngine('fallback', ('en',)))
+    engines.prepare_voice(ANNA)
+    assert main.prepared is ANNA
+    for _ in range(FAILURES):
+        engines.report(main, NO_MEMORY)
+    with pytest.raises(SpeechError, match='fallback speaks instead: no memory') as error:
+        engines.prepare_voice(ANNA)
+    assert error.value.code == ErrorCode.ENGINE_UNAVAILABLE
+    engines.close()
+
+
+def test_an_engine_that_clones_no_voices_says_so():
+    engines = loaded(PlainEngine('main'), None)
+    with pytest.raises(SpeechError, match="engine 'main' clones no voices") as error:
+        engines.check_cloning()
+    assert error.value.code == ErrorCode.NOT_SUPPORTED

@@ -8,7 +8,8 @@ import pytest
 FORBIDDEN = {
     'ishowtts_ros.core.synthesizer': ('rclpy', 'torch', 'yaml'),
     'ishowtts_ros.engines.registry': ('rclpy', 'torch', 'ishowtts_ros.engines.espeak', 'ishowtts_ros.engines.tone'),
-    'ishowtts_ros.engines.espeak': ('rclpy', 'torch'),
+    'ishowtts_ros.engines.espeak': ('rclpy', 'torch', 'ishowtts_ros.normalization'),     # espeak reads numbers itself
+    'ishowtts_ros.normalization': ('rclpy', 'torch', 'num2words', 'ishowtts_ros.engines'),
     'ishowtts_ros.cli': ('rclpy', 'torch'),
 }
 

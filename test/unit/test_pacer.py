@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ishowtts_ros.core import pacer as pacer_module
+from ishowtts_ros.core.prebuffer import Prebuffer
 from ishowtts_ros.core.pacer import Pacer, Pacing
 
 RATE = 1000                  # Hz
@@ -178,14 +179,14 @@ def test_an_engine_far_ahead_waits_until_there_is_room_or_its_utterance_is_cut_o
 
 def test_audio_is_gathered_until_the_rest_can_follow_without_a_gap(pacer, ear):
     track = pacer.begin('a', RATE, REALTIME)
-    pacer.gather(track, 0.25)
-    for number in range(3):
+    pacer.gather(track, Prebuffer(0.25, 0.5))
+    for number in range(2):
         pacer.write(track, noise(0.1))
         assert not ear.chunks, number
-    pacer.write(track, noise(0.1))      # 0.25 s, and one piece more
+    pacer.write(track, noise(0.1))      # 0.25 s, and half a piece more
     assert ear.chunks
     short = pacer.begin('b', RATE, REALTIME)
-    pacer.gather(short, 60.0)
+    pacer.gather(short, Prebuffer(60.0))
     pacer.write(short, noise(0.1))
     pacer.finish(short)                 # all of it is there: no reason to wait
     pacer.finish(track)

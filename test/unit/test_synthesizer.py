@@ -1,119 +1,19 @@
 """core/synthesizer.py: every accepted utterance ends exactly once, whatever happens."""
 
-from collections import defaultdict
 import threading
 import time
 
 import numpy as np
 import pytest
+from stepping_engine import DEADLINE, SteppingEngine
 
 from ishowtts_ros.core.admission import AdmissionRules
 from ishowtts_ros.core.failover import Failover
 from ishowtts_ros.core.pacer import Pacing
 from ishowtts_ros.core.synthesizer import Limits, Synthesizer
 from ishowtts_ros.core.types import ErrorCode, Policy, SpeechError, SynthesisSettings, Utterance, UtteranceState
-from ishowtts_ros.core.voices import unknown_voice
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
-DEADLINE = 20.0     # s; everything here takes milliseconds, a loaded machine may take longer
-
-
-class SteppingEngine:
-    """Speaks one 100 ms piece for each permit it is given; fails or breaks on request."""
-
-    name, sample_rate, has_solver, default_voice = 'stepping', 1000, True, 'plain'
-
-    def __init__(self, permits=1_000_000):
-        self.permits = threading.Semaphore(permits)
-        self.settings = []
-        self.threads = set()
-        self.speaking = threading.Event()
-        self.closed = False
-        self.load_error = None
-
-    def load(self, progress):
-        self.threads.add(threading.current_thread().name)
-        progress(1.0, 'loaded')
-        if self.load_error:
-            raise self.load_error
-
-    def warmup(self, progress):
-        progress(1.0, 'warm')
-
-    def voices(self):
-        return ['plain', 'robot']
-
-    def check_voice(self, name):
-        if name not in self.voices():
-            raise unknown_voice(name, self.voices())
-
-    def synthesize(self, text, settings, emit, canceled):
-        self.threads.add(threading.current_thread().name)
-        self.settings.append(settings)
-        for word in text.split():
-            self.speaking.set()
-            while not self.permits.acquire(timeout=0.01):
-                if canceled():
-                    return
-            if canceled():
-                return
-            if word == 'fail':
-                raise SpeechError(ErrorCode.OUT_OF_MEMORY, 'no memory; lower the batch')
-            if word == 'break':
-                raise ZeroDivisionError('a bug')
-            emit(np.full(100, 1000, np.int16))
-
-    def close(self):
-        self.threads.add(threading.current_thread().name)
-        self.closed = True
-
-
-class Recorder:
-    """A listener that remembers."""
-
-    def __init__(self):
-        self.log = []
-        self.chunks = defaultdict(list)
-        self.stats = {}
-        self.events = defaultdict(list)
-
-    def on_event(self, event):
-        self.log.append((event.utterance_id, event.state))
-        self.events[event.utterance_id].append(event)
-
-    def on_audio(self, chunk):
-        self.log.append((chunk.utterance_id, 'last' if chunk.last else 'audio'))
-        self.chunks[chunk.utterance_id].append(chunk)
-
-    def on_stats(self, stats):
-        self.stats[stats.utterance_id] = stats
-
-    def on_speaking(self, speaking):
-        self.log.append(('', speaking))
-
-    def states(self, utterance_id):
-        return [event.state for event in self.events[utterance_id]]
-
-
-@pytest.fixture
-def recorder():
-    return Recorder()
-
-
-@pytest.fixture
-def make(recorder):
-    made = []
-
-    def make(engine, limits=Limits(), settings=SynthesisSettings, rules=AdmissionRules,
-             pacing=Pacing('burst')):
-        synthesizer = Synthesizer(Failover(lambda: engine), settings, recorder, limits, rules, lambda: pacing)
-        made.append(synthesizer)
-        synthesizer.start(lambda done, doing: None).result(DEADLINE)
-        synthesizer.accept(True)
-        return synthesizer
-    yield make
-    for synthesizer in made:
-        synthesizer.close()
 
 
 def test_an_utterance_is_queued_started_heard_and_finished_in_that_order(make, recorder):

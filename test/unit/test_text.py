@@ -1,5 +1,7 @@
 """core/text.py: what is refused, and where text is cut."""
 
+import time
+
 import pytest
 
 from ishowtts_ros.core.text import clean, split_sentences
@@ -36,10 +38,22 @@ def test_white_space_is_collapsed_and_the_rest_kept():
     ('你好。今天好吗？好！', ['你好。', '今天好吗？', '好！']),
     ('First line\nsecond line', ['First line', 'second line']),
     ('no end', ['no end']),
+    ('I said no. Then I left. See No. 5 there.', ['I said no.', 'Then I left.', 'See No. 5 there.']),
+    ('Nuts, etc. and more, etc. Then 3 p.m. sharp.', ['Nuts, etc. and more, etc.', 'Then 3 p.m. sharp.']),
+    ('Well… “Stop!” he said. (Yes.) No', ['Well…', '“Stop!”', 'he said.', '(Yes.)', 'No']),
+    ('他说：“好。”然后走了。3.5米！', ['他说：“好。”', '然后走了。', '3.5米！']),
+    ('Version 2.1.3 at www.ros.org is out.New', ['Version 2.1.3 at www.ros.org is out.New']),
     ('', []),
 ])
 def test_sentences(text, sentences):
     assert split_sentences(text) == sentences
+
+
+def test_ten_thousand_abbreviations_are_split_quickly():
+    """Each would be looked at again with all that stands before it, were it not for a look at the last letters only."""
+    start = time.process_time()
+    assert split_sentences('Dr. ' * 10_000) == [('Dr. ' * 10_000).strip()]
+    assert time.process_time() - start < 2
 
 
 def test_no_word_is_lost_between_sentences():

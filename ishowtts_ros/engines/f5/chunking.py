@@ -5,9 +5,16 @@ F5-TTS makes a whole piece at once, so the pieces decide both how it sounds and 
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Callable
+
+from ...core.text import split_sentences
 
 CLAUSE_END = re.compile(r'(?<=[;:,.!?])\s+|(?<=[；：，。！？])')
+# Inside a sentence, and not inside a number ("14：30").
+INNER_CLAUSE_END = re.compile(r'(?<=[;:,])\s+|(?<=[；：，、])(?![0-9])')
+FULL_WIDTH = re.compile('[\u3000-\u303f\uff00-\uffef]')      # marks that need no space after them
 SHORT_TEXT = 10             # bytes; below it the duration rule stretches speech, so no piece is cut that short
 FIRST_CHUNK = 40            # bytes, about 3 s of English
 GROWTH = 2.0                # each chunk may be this much longer than the one before
@@ -18,19 +25,26 @@ def chunk_text(text: str, max_bytes: int) -> list[str]:
 
     Gives the chunks of f5-tts (infer/utils_infer.py: chunk_text).
     """
-    return _fill(_clauses(text), lambda index: max_bytes)
+    return _fill(_clauses(text), lambda chunks: max_bytes)
 
 
-def growing_chunks(text: str, max_bytes: int, first_bytes: int = FIRST_CHUNK) -> list[str]:
-    """Cut as `chunk_text` does, but the first chunk short and each next one up to twice as long.
+def growing_chunks(text: str, max_bytes: int, first_bytes: int = FIRST_CHUNK,
+                   following: Callable[[int], float] = lambda size: math.inf) -> list[str]:
+    """Cut between sentences and clauses, the first chunk short and each next one up to twice as long.
 
     The first is heard soon, and while it plays there is time to make the next. Traded away: the
-    shorter a chunk, the less context its melody has.
-    """
-    def limit(index: int) -> int:
-        return min(max_bytes, int(first_bytes * GROWTH ** min(index, 16)))
+    shorter a chunk, the less context its melody has. Unlike `chunk_text`, which has to cut where f5-tts
+    does, this one knows that "Dr." and "e.g." end nothing.
 
-    return _join_short(_fill(_clauses(text), limit))
+    :param following: how many bytes can be made while a chunk of so many bytes plays
+    """
+    def limit(chunks: list[str]) -> int:
+        if not chunks:
+            return min(max_bytes, first_bytes)
+        grown = min(first_bytes * GROWTH ** min(len(chunks), 16), following(_size(chunks[-1])))
+        return int(min(max_bytes, max(grown, first_bytes)))
+
+    return _join_short(_fill(_sentence_clauses(text), limit))
 
 
 def split_oversized(chunks: list[str], max_bytes: int) -> list[str]:
@@ -43,7 +57,7 @@ def split_oversized(chunks: list[str], max_bytes: int) -> list[str]:
         if _size(chunk) <= max_bytes:
             pieces.append(chunk)
         else:
-            pieces.extend(_fill(_short_words(chunk, max_bytes), lambda index: max_bytes))
+            pieces.extend(_fill(_short_words(chunk, max_bytes), lambda chunks: max_bytes))
     return pieces
 
 
@@ -56,6 +70,17 @@ def _clauses(text: str) -> list[tuple[str, str]]:
     return [(clause, ' ' if clause[-1].isascii() else '') for clause in CLAUSE_END.split(text) if clause]
 
 
+def _sentence_clauses(text: str) -> list[tuple[str, str]]:
+    """The clauses of a text's sentences, each with what follows it: a space where there was white space."""
+    clauses, start = [], 0
+    for sentence in split_sentences(text):
+        for clause in INNER_CLAUSE_END.split(sentence):
+            if clause:
+                start = text.index(clause, start) + len(clause)
+                clauses.append((clause, ' ' if text[start:start + 1].isspace() else ''))
+    return clauses
+
+
 def _short_words(text: str, max_bytes: int) -> list[tuple[str, str]]:
     """The words of a text, each with what follows it; one over `max_bytes` in characters."""
     words = []
@@ -64,12 +89,12 @@ def _short_words(text: str, max_bytes: int) -> list[tuple[str, str]]:
     return words
 
 
-def _fill(pieces: list[tuple[str, str]], limit) -> list[str]:
-    """Join pieces while they fit; `limit(index)` is the room in the chunk of that index."""
+def _fill(pieces: list[tuple[str, str]], limit: Callable[[list[str]], int]) -> list[str]:
+    """Join pieces while they fit; `limit(chunks)` is the room in the chunk after these."""
     chunks: list[str] = []
     current = ''
     for piece, separator in pieces:
-        if current and _size(current) + _size(piece) > limit(len(chunks)):
+        if current and _size(current) + _size(piece) > limit(chunks):
             chunks.append(current.strip())
             current = ''
         current += piece + separator
@@ -81,7 +106,7 @@ def _join_short(chunks: list[str]) -> list[str]:
     joined: list[str] = []
     for chunk in chunks:
         if joined and (_size(joined[-1]) < SHORT_TEXT or _size(chunk) < SHORT_TEXT):
-            joined[-1] += (' ' if joined[-1][-1:].isascii() else '') + chunk
+            joined[-1] += ('' if FULL_WIDTH.match(joined[-1][-1:]) else ' ') + chunk
         else:
             joined.append(chunk)
     return joined

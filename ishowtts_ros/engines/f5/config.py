@@ -135,6 +135,7 @@ class F5Config:
     max_batch: int = 1                  # requests sampled in one pass at most
     batching: str = 'auto'              # 'auto' | 'always': auto = only as many as warm-up has found to pay
     # how it is heard
+    normalize_text: bool = True         # numbers, units, times, abbreviations and addresses as words
     streaming: bool = False             # cut a short first chunk, then growing ones: sooner heard, other melody
     first_chunk: int = 40               # UTF-8 bytes the first chunk may have when streaming; it ends with a clause
     cross_fade: float = 0.15            # s between chunks, as in f5-tts; 0 = none

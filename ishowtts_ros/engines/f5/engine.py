@@ -15,6 +15,7 @@ import torch
 from ...core.engine import Canceled as IsCanceled, Emit, Progress, Speech
 from ...core.types import ErrorCode, SpeechError, SynthesisSettings
 from ...core.voices import VoiceRegistry
+from ...normalization import language_of, normalize, prepare
 from .acceleration import resolve_device, resolve_dtype
 from .chunking import SHORT_TEXT, chunk_text, growing_chunks, split_oversized
 from .config import MEL_CHANNELS, SAMPLE_RATE, F5Config, architecture
@@ -82,6 +83,8 @@ class F5Engine:
         progress(0.1, 'reading the vocabulary')
         self._tokenizer = Tokenizer.from_file(locate_vocab(config, checkpoint, progress))
         self._tokenizer.encode('Hello, 你好')       # imports the dictionaries
+        if config.normalize_text:
+            prepare()
         progress(0.2, f'reading {checkpoint}')
         model = DiT.load(checkpoint, arch, len(self._tokenizer), self._device,
                          resolve_dtype(config.dtype, self._device))
@@ -134,6 +137,10 @@ class F5Engine:
 
     def check_voice(self, name: str) -> None:
         self._voices.get(name)
+
+    def prepare_voice(self, voice: Voice) -> None:
+        """Make and keep the voice's prompt; see ClonesVoices."""
+        self._prompts.get(voice)
 
     # Speech
 
@@ -188,8 +195,11 @@ class F5Engine:
         """Everything before the first pass; what goes wrong stands in the passage."""
         passage = Passage(speech, CrossFader(int(self._config.cross_fade * SAMPLE_RATE)))
         try:
-            passage.prompt = self._prompts.get(self._voices.get(speech.settings.voice))
-            passage.chunks.extend(self._chunks(speech.text, passage.prompt, speech.settings.speed))
+            voice, text = self._voices.get(speech.settings.voice), speech.text
+            if self._config.normalize_text:
+                text = normalize(text, language_of(text, speech.settings.language, voice.language))
+            passage.prompt = self._prompts.get(voice)
+            passage.chunks.extend(self._chunks(text, passage.prompt, speech.settings.speed))
             passage.noise = self._noise_generator(speech.settings.seed)
         except Exception as error:
             passage.fail(as_speech_error(error))

@@ -1,0 +1,31 @@
+"""A synthesizer on an engine that the test drives."""
+
+import pytest
+from stepping_engine import DEADLINE, Recorder
+
+from ishowtts_ros.core.admission import AdmissionRules
+from ishowtts_ros.core.failover import Failover
+from ishowtts_ros.core.pacer import Pacing
+from ishowtts_ros.core.synthesizer import Limits, Synthesizer
+from ishowtts_ros.core.types import SynthesisSettings
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def make(recorder):
+    made = []
+
+    def make(engine, limits=Limits(), settings=SynthesisSettings, rules=AdmissionRules,
+             pacing=Pacing('burst')):
+        synthesizer = Synthesizer(Failover(lambda: engine), settings, recorder, limits, rules, lambda: pacing)
+        made.append(synthesizer)
+        synthesizer.start(lambda done, doing: None).result(DEADLINE)
+        synthesizer.accept(True)
+        return synthesizer
+    yield make
+    for synthesizer in made:
+        synthesizer.close()
