@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
 
 import torch
 
@@ -21,7 +20,7 @@ from .f5.crossfade import CrossFader, to_pcm
 from .f5.failures import as_speech_error, finite, release_memory
 from .f5.prompt import ended
 from .f5.reference import MIN_DURATION
-from .f5.voices import ClonedVoices
+from .f5.voices import ClonedVoices, ClonedVoicesEngine
 from .f5.weights import locate_checkpoint, locate_vocab, locate_vocoder
 
 CROSS_FADE = 0.15       # s, f5-tts's default
@@ -40,7 +39,7 @@ class F5UpstreamConfig:
     normalize_text: bool = True     # numbers, units, abbreviations as words; off: the text as f5-tts would get it
 
 
-class F5UpstreamEngine:
+class F5UpstreamEngine(ClonedVoicesEngine):
     """Speaks chunk by chunk, in order: f5-tts's own thread pool would draw noise in no fixed order.
 
     f5-tts cannot be stopped inside a chunk, so canceling waits for the chunk at hand.
@@ -94,16 +93,6 @@ class F5UpstreamEngine:
         if self.default_voice:
             self.synthesize('Hello.', SynthesisSettings(nfe_step=2), lambda samples: None, lambda: False)
         progress(1.0, 'warmed up')
-
-    def voices(self) -> Sequence[str]:
-        return self._voices.names()
-
-    @property
-    def default_voice(self) -> str:
-        return self._voices.default
-
-    def check_voice(self, name: str) -> None:
-        self._voices.get(name)
 
     def prepare_voice(self, voice: Voice) -> None:
         """Have f5-tts prepare the recording, which it keeps; see ClonesVoices."""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import gc
+import json
+import os
+from pathlib import Path
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -33,7 +38,7 @@ def plain(case: Case) -> torch.Tensor:
 @pytest.fixture(scope='module')
 def compiled() -> Sampler:
     """A warmed sampler with dynamic compilation, for single requests and pairs."""
-    sampler = our_sampler(compile='default', max_batch=2)
+    sampler = our_sampler(compile='default', max_batch=2, batching='always')
     sampler.warmup(quiet)
     return sampler
 
@@ -50,14 +55,16 @@ def test_compiled_code_runs_and_is_the_same(compiled):
 
 
 def test_a_new_length_never_recompiles(compiled):
-    """200 random lengths after warm-up, alone and in pairs: no new compiled frame, and all steps ran compiled."""
+    """200 random lengths after warm-up, alone and in pairs, with guidance and without: no new compiled frame, and all
+    steps ran compiled."""
     before = compiled.counters
     lengths = random.Random(0)
     steps = 0
     for index in range(200):
         batch = [Case(lengths.randint(2, 400), lengths.randint(1, 60), lengths.randint(1, 50), seed=index)
                  for _ in range(1 + index % 2)]
-        compiled.sample([case.request for case in batch], nfe_step=1, cfg_strength=2.0, sway_sampling_coef=-1.0)
+        compiled.sample([case.request for case in batch], nfe_step=1, cfg_strength=2.0 if index % 4 < 2 else 0.0,
+                        sway_sampling_coef=-1.0)
         steps += 1
     after = compiled.counters
     assert after['compiled_frames'] == before['compiled_frames']
@@ -203,6 +210,37 @@ def test_bf16_only_where_the_cpu_has_it(monkeypatch, flags, native):
     assert acceleration.has_bf16_instructions() is native
     expected = torch.bfloat16 if native else torch.float32
     assert acceleration.resolve_dtype('auto', torch.device('cpu')) is expected
+
+
+@pytest.mark.parametrize('names', ['old', 'new'])
+@pytest.mark.parametrize('allowed', [False, True])
+def test_fp32_is_exact_while_sampling_and_settings_are_put_back(allowed, names):
+    """TF32 is off inside a step and as the process had it afterwards, also after a cancellation; whether the process
+    has set it by torch's old names or by those that are new in 2.9. In a process of its own: the names do not mix."""
+    if names == 'new' and not hasattr(torch.backends.cudnn, 'conv'):
+        pytest.skip('this torch has the old names only')
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get('PYTHONPATH', '')])
+    result = subprocess.run([sys.executable, str(here / 'tf32_settings.py'), names, str(int(allowed))], timeout=120,
+                            capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': path})
+    assert result.returncode == 0, result.stderr[-2000:]
+    seen = json.loads(result.stdout.splitlines()[-1])
+    assert seen == {'inside': [[False, False]], 'after': [allowed] * 2, 'canceled': [allowed] * 2}
+
+
+@pytest.mark.parametrize('device, dtype, exact', [
+    ('cuda', torch.float32, True), ('cuda', torch.float16, False), ('cpu', torch.float32, False)])
+def test_only_fp32_on_a_gpu_changes_settings(device, dtype, exact):
+    assert (acceleration.exactness(torch.device(device), dtype) is acceleration.exact_fp32) == exact
+
+
+@needs_cuda
+def test_fp32_convolutions_are_exact():
+    """With TF32 the relative error would be about 1e-3."""
+    x, w = torch.randn(1, 1024, 500), torch.randn(1024, 64, 31)
+    with acceleration.exact_fp32():
+        found = torch.nn.functional.conv1d(x.cuda(), w.cuda(), groups=16).cpu()
+    assert relative_error(found, torch.nn.functional.conv1d(x.double(), w.double(), groups=16)) < 1e-5
 
 
 # what only a GPU can show

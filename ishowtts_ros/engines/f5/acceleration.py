@@ -6,9 +6,10 @@ Nothing here changes a result; every part can be switched off in F5Config.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Callable, Mapping, Sequence
+from typing import Callable, ContextManager, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -92,6 +93,36 @@ def paying_batch(step_times: Mapping[int, float], margin: float = 0.1) -> int:
 def is_faster(step_times: Mapping[int, float], size: int) -> bool:
     """Is each request ready sooner in a pass of this size than in any smaller one?"""
     return all(step_times[size] / size < seconds / smaller for smaller, seconds in step_times.items() if smaller < size)
+
+
+@contextmanager
+def exact_fp32() -> Iterator[None]:
+    """In here fp32 means fp32 on CUDA: torch's default multiplies in TF32 (10 bits of mantissa) in convolutions.
+
+    The settings belong to the whole process, so they are put back; other threads see them meanwhile.
+    """
+    settings = _tf32_settings()
+    try:
+        for owner, name, exact, _ in settings:
+            setattr(owner, name, exact)
+        yield
+    finally:
+        for owner, name, _, before in settings:
+            setattr(owner, name, before)
+
+
+def _tf32_settings() -> list[tuple[object, str, object, object]]:
+    """Owner, name, exact value and value now of what decides on TF32."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    try:
+        return [(owner, 'allow_tf32', False, owner.allow_tf32) for owner in (matmul, cudnn)]
+    except RuntimeError:            # somebody has used the names that are new in torch 2.9: the old ones fail from then on
+        return [(owner, 'fp32_precision', 'ieee', owner.fp32_precision) for owner in (matmul, cudnn.conv)]
+
+
+def exactness(device: torch.device, dtype: torch.dtype) -> Callable[[], ContextManager[None]]:
+    """What to compute in: `exact_fp32` for fp32 on a GPU; elsewhere there is nothing to set."""
+    return exact_fp32 if device.type == 'cuda' and dtype is torch.float32 else nullcontext
 
 
 class Compiler:

@@ -29,7 +29,7 @@ from .sampler import Canceled, SampleRequest, Sampler
 from .throughput import Throughput
 from .tokenizer import Tokenizer
 from .vocoder import Vocoder
-from .voices import ClonedVoices
+from .voices import ClonedVoices, ClonedVoicesEngine
 from .weights import locate_checkpoint, locate_vocab, locate_vocoder
 
 LONGEST_CHUNK = 43.0        # s with the reference: f5-tts has no text positions beyond 4,096 frames
@@ -37,7 +37,7 @@ LONGEST_CHUNK = 43.0        # s with the reference: f5-tts has no text positions
 logger = logging.getLogger(__name__)
 
 
-class F5Engine:
+class F5Engine(ClonedVoicesEngine):
     """F5-TTS zero-shot voice cloning (arXiv:2410.06885), in this package's own inference code.
 
     With `streaming` off, all that it emits for a text is what f5-tts's infer_process returns with the same
@@ -130,16 +130,6 @@ class F5Engine:
         release_memory()
 
     # Voices
-
-    def voices(self) -> Sequence[str]:
-        return self._voices.names()
-
-    @property
-    def default_voice(self) -> str:
-        return self._voices.default
-
-    def check_voice(self, name: str) -> None:
-        self._voices.get(name)
 
     def prepare_voice(self, voice: Voice) -> None:
         """Make and keep the voice's prompt; see ClonesVoices."""

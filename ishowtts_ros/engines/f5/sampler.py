@@ -19,7 +19,7 @@ from torch import Tensor
 from ...core.engine import Progress
 from ...core.types import ErrorCode, SpeechError
 from . import int8
-from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload, is_faster, paying_batch
+from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload, exactness, is_faster, paying_batch
 from .config import FRAME_RATE, F5Config
 from .model import Conditioning, DiT, Parts, Prompt, block, embed, project
 
@@ -93,6 +93,7 @@ class Sampler:
         self._counters = Counters()
         self._schedules: OrderedDict[tuple[int, float], Schedule] = OrderedDict()
         self._upload = Upload(model.device)
+        self._exactness = exactness(model.device, model.dtype)
         self._graphs = None
         if config.cuda_graphs and model.device.type == 'cuda':
             self._graphs = StepGraphs(config.graph_memory_limit, self._counters)
@@ -120,7 +121,8 @@ class Sampler:
         for request in requests:
             self._check(request)
         try:
-            return self._sample(requests, self._schedule(nfe_step, sway_sampling_coef), cfg_strength, canceled)
+            with self._exactness():
+                return self._sample(requests, self._schedule(nfe_step, sway_sampling_coef), cfg_strength, canceled)
         except torch.OutOfMemoryError:
             longest = max(request.total_frames for request in requests) / FRAME_RATE
             message = (f'out of GPU memory while sampling {len(requests)} x {longest:.1f} s; use shorter texts, or '
@@ -235,7 +237,9 @@ class Sampler:
     def warmup(self, progress: Progress) -> None:
         """Compile and capture for every batch size and bucket with guidance, so that no utterance has to.
 
-        With batching auto, also time a step of each and set `batch_size` to what pays.
+        With batching auto, also time a step of each and set `batch_size` to what pays. Without guidance only dynamic
+        compilation is done: one for all lengths. Graphs and compilations by bucket would be twice as many, for a
+        setting that hardly anybody uses; the first utterance without guidance makes those it needs.
 
         :raises SpeechError: LOAD_FAILED when compilation is asked for and does not work
         """
@@ -254,6 +258,10 @@ class Sampler:
                 break
         if timed:
             self._set_batch_size(step_times)
+        if self._config.compile != 'none' and self._config.compile_dynamic:
+            progress(1.0, 'warming up without guidance')        # half the rows: other code, though for all lengths
+            for size in range(1, self.batch_size + 1):
+                self.sample([self._silence(buckets[0])] * size, nfe_step=1, cfg_strength=0.0, sway_sampling_coef=0.0)
         progress(1.0, 'warm')
 
     def _silence(self, frames: int) -> SampleRequest:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.types import ErrorCode, SpeechError
-from .acceleration import Compiler, Counters, resolve_dtype
+from .acceleration import Compiler, Counters, exactness, resolve_dtype
 from .config import FRAME_RATE, HOP_LENGTH, MEL_CHANNELS, SAMPLE_RATE, F5Config
 
 
@@ -20,6 +20,7 @@ class Vocoder:
         self._backbone = vocos.backbone.to(device, dtype).eval().requires_grad_(False)
         self._out = vocos.head.out.to(device, dtype).requires_grad_(False)
         self._device, self._dtype = device, dtype
+        self._exactness = exactness(device, dtype)
         self._counters = Counters()
         self._spectrum = Compiler(compile_mode, True, self._counters)(self._spectrum_of, 2)
 
@@ -53,7 +54,8 @@ class Vocoder:
         :raises SpeechError: NON_FINITE_AUDIO
         """
         features = mel.to(self._device, self._dtype).transpose(1, 2)
-        wave = self._head(torch.view_as_complex(self._spectrum(features)).transpose(1, 2))
+        with self._exactness():
+            wave = self._head(torch.view_as_complex(self._spectrum(features)).transpose(1, 2))
         if not torch.isfinite(wave).all():
             raise SpeechError(ErrorCode.NON_FINITE_AUDIO,
                               'the vocoder produced NaN or infinite samples; set f5.vocoder_dtype to float32, and '

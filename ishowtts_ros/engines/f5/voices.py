@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from ...core.types import ErrorCode, SpeechError
 from ...core.voices import Voice, VoiceRegistry, unknown_voice
@@ -42,3 +42,19 @@ class ClonedVoices:
             if voice.name == wanted:
                 return voice
         raise unknown_voice(wanted, self.names())
+
+
+class ClonedVoicesEngine:
+    """The part of an Engine that tells its voices."""
+
+    _voices: ClonedVoices
+
+    def voices(self) -> Sequence[str]:
+        return self._voices.names()
+
+    @property
+    def default_voice(self) -> str:
+        return self._voices.default
+
+    def check_voice(self, name: str) -> None:
+        self._voices.get(name)
