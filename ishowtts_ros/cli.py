@@ -59,7 +59,7 @@ def _say(arguments: argparse.Namespace, _rest: list[str]) -> int:
         audio.write_wav(arguments.output, samples, engine.sample_rate)
         duration = len(samples) / engine.sample_rate
         print(f'{arguments.output}: {duration:.2f} s, {engine.sample_rate} Hz, '
-              f'voice {arguments.voice or engine.default_voice}, RTF {work / max(duration, 1e-9):.4f}')
+              f'voice {arguments.voice or engine.voice_for(arguments.language)}, RTF {work / max(duration, 1e-9):.4f}')
     return 0
 
 

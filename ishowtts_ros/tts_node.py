@@ -242,7 +242,7 @@ class TtsNode(LifecycleNodeMixin, Node):
 
     def _current_voice(self) -> str:
         voice = self.get_parameter('voice').value
-        return voice or (self._engine.default_voice if self._engine else '')
+        return voice or (self._engine.voice_for(self.get_parameter('language').value) if self._engine else '')
 
     # --- what the synthesizer tells (its Listener)
 

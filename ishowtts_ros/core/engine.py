@@ -28,7 +28,7 @@ class Speech:
 class Engine(Protocol):
     """Turns text into speech.
 
-    One thread at a time calls load, warmup, synthesize and close. `voices`, `default_voice` and
+    One thread at a time calls load, warmup, synthesize and close. `voices`, `voice_for` and
     `check_voice` may be called from any thread, and before loading if what they tell is known by then.
     Whatever goes wrong is raised as SpeechError; after an error in synthesize the engine
     is ready for the next utterance.
@@ -47,9 +47,8 @@ class Engine(Protocol):
     def voices(self) -> Sequence[str]:
         """The names that `SynthesisSettings.voice` accepts, sorted."""
 
-    @property
-    def default_voice(self) -> str:
-        """The voice that an empty name stands for."""
+    def voice_for(self, language: str) -> str:
+        """The voice that an empty name stands for. :param language: BCP 47; '' = whichever"""
 
     def check_voice(self, name: str) -> None:
         """Raise SpeechError(UNKNOWN_VOICE), naming near matches, unless `name` can be spoken."""

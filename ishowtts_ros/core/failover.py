@@ -91,9 +91,9 @@ class Failover:
         """The main engine's. Any thread."""
         return self._main.voices() if self._main else self._registry.names()
 
-    @property
-    def default_voice(self) -> str:
-        return self._main.default_voice if self._main else ''
+    def voice_for(self, language: str) -> str:
+        """The main engine's; '' if that could not even be made. Any thread."""
+        return self._main.voice_for(language) if self._main else ''
 
     def check_voice(self, name: str) -> None:
         """:raises SpeechError: UNKNOWN_VOICE; any name may be right for a main engine that could not even be made"""
@@ -161,6 +161,6 @@ class Failover:
                 log.warning('the main engine cannot be loaded yet: %s', error)
 
     def _language(self, voice: str) -> str:
-        name = voice or self.default_voice
+        name = voice or self.voice_for('')
         return self._registry.get(name).language if name in self._registry else ''
 

@@ -139,7 +139,8 @@ class Synthesizer:
                 raise SpeechError(ErrorCode.DUPLICATE_ID,
                                   f"an utterance with id '{utterance.id}' is under way; use another id or leave it empty")
             rules, now = self._rules(), time.monotonic()
-            voice = checked.voice or self._current_settings().voice or self._engines.default_voice
+            settings = checked.settings(self._current_settings())
+            voice = settings.voice or self._engines.voice_for(settings.language)
             self._admission.check(checked, voice, rules, now)
             self.expire()
             if utterance.policy is Policy.INTERRUPT:
@@ -212,7 +213,7 @@ class Synthesizer:
         """Ids of the utterances that are being spoken by a voice, or wait and ask for it by name."""
         with self._changed:
             started = [job.utterance.id for job in self._jobs.values()
-                       if (job.settings.voice or job.engine.default_voice) == voice]
+                       if job.stats.voice == voice]
             return started + [utterance.id for utterance in self._queue if utterance.voice == voice]
 
     def close(self) -> None:
@@ -321,7 +322,7 @@ class Synthesizer:
             self._changed.notify_all()
             return []
         stats = UtteranceStats(
-            utterance.id, engine.name, settings.voice or engine.default_voice,
+            utterance.id, engine.name, settings.voice or engine.voice_for(settings.language),
             settings.nfe_step if engine.has_solver else 0, len(utterance.text),
             queue_time=time.monotonic() - utterance.received)
         track = self._pacer.begin(utterance.id, engine.sample_rate, pacing)

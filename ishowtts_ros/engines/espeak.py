@@ -101,9 +101,10 @@ class EspeakEngine:
         """What may follow the `+` in a voice name."""
         return sorted(self._variants)
 
-    @property
-    def default_voice(self) -> str:
-        return self._config.voice
+    def voice_for(self, language: str) -> str:
+        """The voice for a BCP 47 tag: its own, else that of its primary subtag, else the configured one."""
+        tag = language.lower()
+        return next((name for name in (tag, tag.split('-')[0]) if name in self._identifiers), self._config.voice)
 
     def check_voice(self, name: str) -> None:
         base, plus, variant = name.partition('+')
@@ -189,18 +190,13 @@ class EspeakEngine:
             identifiers.append(entry.contents.identifier.decode())
 
     def _select(self, settings: SynthesisSettings) -> None:
-        name = settings.voice or self._voice_for(settings.language) or self._config.voice
+        name = settings.voice or self.voice_for(settings.language)
         self.check_voice(name)
         base, plus, variant = name.partition('+')
         if self._library.espeak_SetVoiceByName(f'{self._identifiers[base]}{plus}{variant}'.encode()) != _EE_OK:
             raise SpeechError(ErrorCode.ENGINE_FAILED, f"libespeak-ng cannot load voice '{name}'; try another")
         rate = min(max(round(_NATURAL_RATE * settings.speed), _RATES[0]), _RATES[1])
         self._library.espeak_SetParameter(_PARAMETER_RATE, rate, 0)
-
-    def _voice_for(self, language: str) -> str:
-        """The voice for a BCP 47 tag: its own, else that of its primary subtag, else ''."""
-        tag = language.lower()
-        return next((name for name in (tag, tag.split('-')[0]) if name in self._identifiers), '')
 
 
 def _has_dictionary(data: Path, identifier: str) -> bool:

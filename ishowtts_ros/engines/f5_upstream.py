@@ -90,7 +90,7 @@ class F5UpstreamEngine(ClonedVoicesEngine):
 
     def warmup(self, progress: Progress) -> None:
         """Speak a word with the default voice, if there is one."""
-        if self.default_voice:
+        if self._voices.default:
             self.synthesize('Hello.', SynthesisSettings(nfe_step=2), lambda samples: None, lambda: False)
         progress(1.0, 'warmed up')
 

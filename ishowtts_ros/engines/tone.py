@@ -54,8 +54,7 @@ class ToneEngine:
     def voices(self) -> Sequence[str]:
         return sorted(_PITCHES)
 
-    @property
-    def default_voice(self) -> str:
+    def voice_for(self, language: str) -> str:
         return 'middle'
 
     def check_voice(self, name: str) -> None:
@@ -64,7 +63,7 @@ class ToneEngine:
 
     def synthesize(self, text: str, settings: SynthesisSettings, emit: Emit, canceled: Canceled) -> None:
         config = self._config
-        voice = settings.voice or self.default_voice
+        voice = settings.voice or self.voice_for(settings.language)
         self.check_voice(voice)
         if config.fail_on and config.fail_on in text:
             raise SpeechError(ErrorCode.ENGINE_FAILED, f"told to fail on '{config.fail_on}'")

@@ -409,10 +409,10 @@ def test_unknown_voices_are_refused_with_near_names(engine):
 
 
 def test_the_first_voice_is_the_default(engine, tiny, monkeypatch):
-    assert engine.default_voice == 'anna'
+    assert engine.voice_for('') == 'anna'
     monkeypatch.setattr('ishowtts_ros.engines.f5.voices.example_voice', lambda: None)
     with loaded('f5', tiny) as voiceless:
-        assert voiceless.default_voice == '' and list(voiceless.voices()) == []
+        assert voiceless.voice_for('') == '' and list(voiceless.voices()) == []
         with pytest.raises(SpeechError, match='voices_file'):
             speak(voiceless, ONE)
         voiceless.warmup(lambda done, what: None)
@@ -424,7 +424,7 @@ def test_the_example_clip_is_the_default_where_f5_tts_is_installed(tiny):
     if example_voice() is None:
         pytest.skip('f5-tts is not installed')
     with loaded('f5', tiny) as engine:
-        assert engine.default_voice == 'f5_example'
+        assert engine.voice_for('') == 'f5_example'
         assert len(heard(engine, ONE)) > 0
 
 

@@ -72,7 +72,7 @@ def test_canceling_stops_before_the_next_chunk(engine, slow_voice):
 
 
 def test_voices_are_those_of_the_registry(engine):
-    assert engine.default_voice == 'anna' and 'anna' in engine.voices()
+    assert engine.voice_for('') == 'anna' and 'anna' in engine.voices()
     engine.check_voice('anna')
     with pytest.raises(SpeechError, match='anna'):
         engine.check_voice('anne')

@@ -42,6 +42,8 @@ def test_text_becomes_audio_events_and_statistics(espeak):
 
 def test_a_request_chooses_voice_speed_and_id(espeak):
     normal = espeak.speak(id='n', text='one two three four')
+    french = espeak.speak(id='f', text='un deux trois', language='fr')
+    assert french.stats.voice == 'fr', 'the voice that spoke, though only a language was named'
     special = espeak.speak(id='s', text='one two three four', voice='de+f2', speed=2.0)
     assert special.stats.voice == 'de+f2' and special.stats.audio_duration < 0.8 * normal.stats.audio_duration
 

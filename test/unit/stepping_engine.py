@@ -14,7 +14,7 @@ DEADLINE = 20.0     # s; everything here takes milliseconds, a loaded machine ma
 class SteppingEngine:
     """Speaks one 100 ms piece for each permit it is given; fails or breaks on request."""
 
-    name, sample_rate, has_solver, default_voice = 'stepping', 1000, True, 'plain'
+    name, sample_rate, has_solver = 'stepping', 1000, True
 
     def __init__(self, permits=1_000_000):
         self.permits = threading.Semaphore(permits)
@@ -35,6 +35,9 @@ class SteppingEngine:
 
     def voices(self):
         return ['plain', 'robot']
+
+    def voice_for(self, language):
+        return 'plain'
 
     def check_voice(self, name):
         if name not in self.voices():

@@ -23,8 +23,7 @@ class PlainEngine:
         self.loads, self.closes, self.warm = 0, 0, False
         self.loaded_again = threading.Event()
 
-    @property
-    def default_voice(self):
+    def voice_for(self, language):
         return self._voices[0]
 
     def load(self, progress):

@@ -52,8 +52,8 @@ class ClonedVoicesEngine:
     def voices(self) -> Sequence[str]:
         return self._voices.names()
 
-    @property
-    def default_voice(self) -> str:
+    def voice_for(self, language: str) -> str:
+        """The default one: a cloned voice speaks any language."""
         return self._voices.default
 
     def check_voice(self, name: str) -> None:
