@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
@@ -23,13 +24,17 @@ class Health:
     error: str                  # why the engine could not be loaded; '' if it could
     waiting: int                # utterances in the queue
     queue_depth: int            # utterances it can hold
+    overflow: str               # what a full queue does, the parameter
     busy: bool                  # is one being synthesized or published?
     paused: bool
     metrics: Metrics
+    device: Mapping[str, object]    # Engine's device_report
 
 
 def diagnostic_array(health: Health, node_name: str, header: Header) -> DiagnosticArray:
     statuses = [_engine(health), _synthesis(health), _queue(health)]
+    if health.device:
+        statuses.append(_gpu(health))
     for status in statuses:
         status.name = f'{node_name}: {status.name}'
         status.hardware_id = node_name
@@ -64,8 +69,13 @@ def _synthesis(health: Health) -> DiagnosticStatus:
 def _queue(health: Health) -> DiagnosticStatus:
     full = health.waiting >= health.queue_depth
     return _status('queue', DiagnosticStatus.WARN if full else DiagnosticStatus.OK,
-                   'full: new requests are rejected' if full else f'{health.waiting} waiting',
+                   f'full (overflow: {health.overflow})' if full else f'{health.waiting} waiting',
                    waiting=health.waiting, queue_depth=health.queue_depth)
+
+
+def _gpu(health: Health) -> DiagnosticStatus:
+    device = str(health.device['device'])
+    return _status('gpu', DiagnosticStatus.OK, 'not used: computing on the CPU' if device == 'cpu' else device, **health.device)
 
 
 def _status(name: str, level: bytes, message: str, **values) -> DiagnosticStatus:

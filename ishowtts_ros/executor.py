@@ -37,6 +37,7 @@ class NodeExecutor(SingleThreadedExecutor):
     def spin_until_stopped(self) -> None:
         while not self._stopping.is_set():
             self.spin_once()
+        self._finish_tasks()
 
     def stop(self) -> None:
         """End spin_until_stopped; from any thread. Shut down only after that: it must not happen under a callback."""
@@ -56,6 +57,18 @@ class NodeExecutor(SingleThreadedExecutor):
             handler()
             if handler.exception() is not None:
                 raise handler.exception()
+
+    def _finish_tasks(self) -> None:
+        """Results of actions are sent by tasks, in several hops; those of goals that have just ended are still to go."""
+        deadline = time.monotonic() + ANSWER_TIME
+        while self._tasks and time.monotonic() < deadline:
+            try:
+                handler, _, _ = self.wait_for_ready_callbacks(timeout_sec=0.01)
+                handler()
+            except TimeoutException:
+                pass
+            except ShutdownException:
+                return
 
     def wait_for_slow_callbacks(self, timeout: float) -> None:
         """Let slow callbacks that are about to end do so, and their answers be sent; `timeout` [s] for all together."""

@@ -10,11 +10,14 @@ from ishowtts.msg import SpeechRequest
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
 from . import conversions
 from .core import types
 from .core.types import ErrorCode, UtteranceState
+
+SERVICES_QOS = QoSProfile(depth=1000)       # as many goals may arrive at once; rclpy's own depth is 10, and the rest is lost
 
 
 class _Goal:
@@ -65,7 +68,9 @@ class SayAction:
         self._goals: dict[str, _Goal] = {}          # accepted and not ended, by utterance id
         self._server = ActionServer(
             node, Say, 'say', lambda handle: Say.Result(), goal_callback=self._on_goal,
-            handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel)
+            handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel,
+            goal_service_qos_profile=SERVICES_QOS, result_service_qos_profile=SERVICES_QOS,
+            cancel_service_qos_profile=SERVICES_QOS)
 
     # --- what the client asks, in the executor's thread
 

@@ -269,13 +269,15 @@ class TtsNode(LifecycleNodeMixin, Node):
         return conversions.header(self.get_clock().now().to_msg(), self._frame_id)
 
     def _publish_diagnostics(self) -> None:
-        synthesizer = self._synthesizer
+        synthesizer, engine = self._synthesizer, self._engine
         health = diagnostics.Health(
             state=self._state_machine.current_state[1], engine=self.get_parameter('engine').value,
             voice=self._current_voice(), progress=self._progress, doing=self._doing,
-            error=self._error or (self._engine.problem if self._engine else ''),
+            error=self._error or (engine.problem if engine else ''),
             waiting=synthesizer.waiting if synthesizer else 0, queue_depth=self.get_parameter('queue_depth').value,
-            busy=bool(synthesizer and synthesizer.busy), paused=bool(synthesizer and synthesizer.paused), metrics=self._metrics)
+            overflow=self.get_parameter('overflow').value,
+            busy=bool(synthesizer and synthesizer.busy), paused=bool(synthesizer and synthesizer.paused), metrics=self._metrics,
+            device=engine.device_report() if engine else {})
         self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_name(), self._header()))
 
 

@@ -118,6 +118,8 @@ class VoiceServices:
         try:
             file = self._folder(asked.persist, voices) / f'{asked.name}.wav'
             file.parent.mkdir(exist_ok=True)
+            if file.resolve() not in [voice.audio.resolve() for voice in voices.registry]:
+                file.unlink(missing_ok=True)    # left behind by a process that was killed
             opened = open(file, 'xb')       # nothing is overwritten
         except OSError as error:
             raise _not_kept(error) from error

@@ -20,7 +20,7 @@ class ChunkWriter:
     """
 
     def __init__(self, utterance_id: str, sample_rate: int, publish: Callable[[AudioChunk], None]):
-        self._utterance_id = utterance_id
+        self.utterance_id = utterance_id
         self._sample_rate = sample_rate    # Hz
         self._publish = publish
         self._held = np.zeros(0, np.int16)
@@ -59,7 +59,7 @@ class ChunkWriter:
         self._send(fade_out(self._held), last=True)
 
     def _send(self, samples: np.ndarray, last: bool) -> None:
-        chunk = AudioChunk(self._utterance_id, self._chunks, last, self._sample_rate, samples)
+        chunk = AudioChunk(self.utterance_id, self._chunks, last, self._sample_rate, samples)
         self._chunks += 1
         self._samples += len(samples)
         self._publish(chunk)

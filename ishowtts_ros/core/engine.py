@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Protocol, runtime_checkable, Sequence
+from typing import Callable, Mapping, Protocol, runtime_checkable, Sequence
 
 import numpy as np
 
@@ -69,6 +69,17 @@ class BatchingEngine(Engine, Protocol):
         """Speak up to `batch_size` utterances at once, each as `synthesize` would alone, in order.
 
         :return: for each of them what went wrong, or None
+        """
+
+
+@runtime_checkable
+class ReportsDevice(Protocol):
+    """What an engine also has if it computes on a device worth watching."""
+
+    def device_report(self) -> Mapping[str, object]:
+        """Where it computes, in what precision, which acceleration really ran and how much memory it holds.
+
+        `device` comes first. Any thread; empty unless loaded.
         """
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 import logging
 import threading
-from typing import Callable, Sequence
+from typing import Callable, Mapping, Sequence
 
-from .engine import ClonesVoices, Engine, Progress
+from .engine import ClonesVoices, Engine, Progress, ReportsDevice
 from .types import as_speech_error, ErrorCode, SpeechError, SynthesisSettings
 from .voices import Voice, VoiceRegistry
 
@@ -78,8 +78,8 @@ class Failover:
 
     def report(self, engine: Engine, error: SpeechError | None) -> None:
         """How an utterance went that `engine` has spoken to its end, or failed to."""
-        if engine is not self._main or self._fallback is None:
-            return
+        if engine is not self._main or self._fallback is None or self._problem:
+            return      # of a batch, more may fail than it takes
         if error is None:
             self._failures = 0
         elif error.code not in _NOT_THE_ENGINE:
@@ -99,6 +99,11 @@ class Failover:
         """:raises SpeechError: UNKNOWN_VOICE; any name may be right for a main engine that could not even be made"""
         if self._main:
             self._main.check_voice(name)
+
+    def device_report(self) -> Mapping[str, object]:
+        """See ReportsDevice; empty for a main engine that is down or has no such thing. Any thread."""
+        main = self._main
+        return main.device_report() if isinstance(main, ReportsDevice) and not self.problem else {}
 
     def check_cloning(self) -> None:
         """:raises SpeechError: NOT_SUPPORTED, the main engine clones no voices; ENGINE_UNAVAILABLE, it is down"""

@@ -107,12 +107,28 @@ def locate(path: str, folders: Sequence[str]) -> Path:
     return file
 
 
+def recording_bytes(file: Path) -> bytes:
+    """What is in a recording. Looked at once it is open, for it may be another file by now; a pipe holds nobody up.
+
+    :raises OSError: it cannot be opened or read
+    :raises SpeechError: INVALID_REFERENCE for what is no file of a reasonable size
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, 'rb') as opened:
+        _check_status(os.fstat(descriptor), file)
+        return opened.read()
+
+
 def _check_file(file: Path) -> None:
     """By its inode alone: opening a pipe or a device could block, reading a huge file takes the memory."""
     try:
         status = os.lstat(file)
     except OSError as error:
         raise SpeechError(ErrorCode.INVALID_REFERENCE, f"no recording '{file}': {error.strerror}") from error
+    _check_status(status, file)
+
+
+def _check_status(status: os.stat_result, file: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SpeechError(ErrorCode.INVALID_REFERENCE, f"'{file}' is no regular file; give a wav, flac or mp3 file")
     if status.st_size > MAX_FILE:

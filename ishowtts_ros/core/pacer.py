@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 import math
 import threading
 import time
@@ -107,6 +108,10 @@ class Pacer:
         """Tracks that have not been published to their end."""
         return len(self._tracks)
 
+    def __contains__(self, utterance_id: str) -> bool:
+        """Is the last chunk of that utterance still to come?"""
+        return any(track.writer.utterance_id == utterance_id for track in self._tracks)
+
     @property
     def paused(self) -> bool:
         return self._paused
@@ -137,9 +142,8 @@ class Pacer:
         """
         started = time.monotonic()
         with self._lock:
-            # Not for the audio of a track that is still gathering: nobody would ever make room.
-            self._drained.wait_for(lambda: track.cut or track.gathering()
-                                   or track.waiting < MAX_WAITING * track.sample_rate)
+            self._drained.wait_for(lambda: track.cut or track.waiting < MAX_WAITING * track.sample_rate
+                                   or not self._will_drain(track))
             waited = time.monotonic() - started
             if not track.cut:
                 track.add(samples)
@@ -179,6 +183,11 @@ class Pacer:
         self._thread.join()
         with self._lock:
             self._set_speaking(False)
+
+    def _will_drain(self, track: Track) -> bool:
+        """Will its turn come without its writer's doing? Else nobody would ever make room, and waiting be in vain."""
+        ahead = takewhile(lambda other: other is not track, self._tracks)
+        return not track.gathering() and all(other.complete or other.cut for other in ahead)
 
     def _cut(self, track: Track) -> None:
         track.cut = True

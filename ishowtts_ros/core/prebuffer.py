@@ -40,6 +40,13 @@ class SpeechRate:
         work, _, characters = (sum(column) for column in zip(*self._latest))
         return MARGIN * work / characters * text_length / speed
 
+    def audio(self, text_length: int, speed: float) -> float:
+        """Seconds that such a text lasts, as far as is known; infinite before the first one."""
+        if not self._latest:
+            return math.inf
+        _, audio, characters = (sum(column) for column in zip(*self._latest))
+        return MARGIN * audio / characters * text_length / speed
+
     def prebuffer(self, text_length: int, speed: float, first_work: float, first_audio: float) -> Prebuffer:
         """What to gather so that the audio does not run dry.
 

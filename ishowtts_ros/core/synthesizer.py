@@ -26,6 +26,7 @@ from .worker_tasks import WorkerTasks
 
 EVENT_TEXT_LENGTH = 200     # characters of the text that an event repeats
 SOLVER_SETTINGS = ('nfe_step', 'cfg_strength', 'sway_sampling_coef')     # one pass has one schedule
+MAX_TOGETHER = 15.0         # s of speech in one pass: once started, nothing more urgent comes before it
 AHEAD = 2                   # utterances that may be started: one is heard while the next is synthesized
 
 class Listener(Protocol):
@@ -91,7 +92,7 @@ class Synthesizer:
         self._tasks = WorkerTasks()
         self._jobs: dict[str, _Job] = {}                    # started and not ended, by utterance id
         self._synthesizing: set[str] = set()                # ids; some may have ended already, if they were canceled
-        self._speech_rates: dict[str, SpeechRate] = defaultdict(SpeechRate)     # by engine name
+        self._speech_rates: dict[tuple[str, int], SpeechRate] = defaultdict(SpeechRate)     # by engine and nfe_step
         self._task_was_last = False         # so it is an utterance's turn
         self._accepting = False
         self._closing = False
@@ -238,7 +239,7 @@ class Synthesizer:
         return Utterance(**{**utterance.__dict__, 'text': text})
 
     def _under_way(self, utterance_id: str) -> bool:
-        return utterance_id in self._synthesizing or utterance_id in self._jobs or utterance_id in self._queue
+        return any(utterance_id in place for place in (self._synthesizing, self._jobs, self._queue, self._pacer))
 
     def _end(self, jobs: list[_Job], state: UtteranceState, code: str, reason: str) -> None:
         """Silence jobs and tell why. All at once: were one cut off before the next, that one could still be heard."""
@@ -260,7 +261,7 @@ class Synthesizer:
 
     def _run(self, progress: Progress) -> None:
         try:
-            self._engines.load(progress)
+            self._engines.load(self._unless_closing(progress))
         except BaseException as error:
             self._engines.close()
             self._loaded.set_exception(as_speech_error(error, ErrorCode.LOAD_FAILED))
@@ -269,6 +270,14 @@ class Synthesizer:
         while turn := self._next_turn():
             turn()
         self._engines.close()
+
+    def _unless_closing(self, progress: Progress) -> Progress:
+        """Loading may take minutes; nobody waits for it any more once this is closed."""
+        def report(done: float, what: str) -> None:
+            if self._closing:
+                raise SpeechError(ErrorCode.NOT_ACTIVE, 'the node is shutting down')
+            progress(done, what)
+        return report
 
     def _next_turn(self) -> Callable[[], None] | None:
         """Wait for what is next: a task to run, or utterances, which are started, to speak. None when closing."""
@@ -302,14 +311,19 @@ class Synthesizer:
 
         :param ahead: seconds of speech that will be heard before the first of them
         """
-        engine, first = jobs[0].engine, jobs[0].settings
-        if len(jobs) >= getattr(engine, 'batch_size', 1):
+        first = jobs[0]
+        if len(jobs) >= getattr(first.engine, 'batch_size', 1):
             return False
         settings = utterance.settings(self._current_settings())
-        if any(getattr(settings, name) != getattr(first, name) for name in SOLVER_SETTINGS):
+        if any(getattr(settings, name) != getattr(first.settings, name) for name in SOLVER_SETTINGS):
             return False
+        rate = self._rate(first)
         texts = [(len(job.utterance.text), job.settings.speed) for job in jobs] + [(len(utterance.text), settings.speed)]
-        return sum(self._speech_rates[engine.name].work(*text) for text in texts) <= ahead
+        return (sum(rate.work(*text) for text in texts) <= ahead
+                and sum(rate.audio(*text) for text in texts) <= MAX_TOGETHER)
+
+    def _rate(self, job: _Job) -> SpeechRate:
+        return self._speech_rates[job.engine.name, job.stats.nfe_step]
 
     def _start(self, utterance: Utterance) -> list[_Job]:
         """The started utterance; none when it failed at once."""
@@ -339,7 +353,7 @@ class Synthesizer:
     def _speak(self, jobs: list[_Job]) -> None:
         """Synthesize utterances of one engine, several of them in one pass."""
         engine, started, blocked = jobs[0].engine, time.monotonic(), 0.0
-        rate = self._speech_rates[engine.name]
+        rate = self._rate(jobs[0])
 
         def emitter(job: _Job) -> Callable[[np.ndarray], None]:
             def emit(samples: np.ndarray) -> None:
@@ -375,7 +389,7 @@ class Synthesizer:
         if failure and not job.ended.is_set():
             self._end([job], UtteranceState.FAILED, failure.code, str(failure))
         elif not job.ended.is_set():
-            self._speech_rates[job.engine.name].add(job.stats, job.settings.speed)
+            self._rate(job).add(job.stats, job.settings.speed)
             self._pacer.finish(job.track)
 
     def _tell(self, utterance: Utterance, state: UtteranceState, code: str = '', reason: str = '') -> None:

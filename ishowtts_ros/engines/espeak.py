@@ -30,6 +30,7 @@ _EE_OK = 0
 
 _NATURAL_RATE = 175            # words per minute at speed 1, the library's own default
 _RATES = (80, 450)             # words per minute that the library can do
+_NAMES = {'zh': 'cmn', 'zh-hk': 'yue', 'no': 'nb'}     # BCP 47 tags that the library has other names for
 _BUFFER = 100                  # ms of audio for each callback; synthesizing them takes well under 1 ms
 
 
@@ -104,7 +105,8 @@ class EspeakEngine:
     def voice_for(self, language: str) -> str:
         """The voice for a BCP 47 tag: its own, else that of its primary subtag, else the configured one."""
         tag = language.lower()
-        return next((name for name in (tag, tag.split('-')[0]) if name in self._identifiers), self._config.voice)
+        tags = (tag, _NAMES.get(tag), tag.split('-')[0], _NAMES.get(tag.split('-')[0]))
+        return next((name for name in tags if name in self._identifiers), self._config.voice)
 
     def check_voice(self, name: str) -> None:
         base, plus, variant = name.partition('+')

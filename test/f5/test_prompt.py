@@ -1,6 +1,7 @@
 """A voice is heard as f5-tts hears it; a bad recording is refused with its cure; prompts are kept by content."""
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.core.voices import Voice
 from ishowtts_ros.engines.f5 import prompt as prompt_module
-from ishowtts_ros.engines.f5.prompt import PromptCache, ended, example_voice, mel_spectrogram, prepare
+from ishowtts_ros.engines.f5.prompt import PromptCache, ended, example_voice, mel_spectrogram, prepare, read_file
 from ishowtts_ros.engines.f5.reference import Recording, read_recording, trim
 
 RATE = 24_000
@@ -169,6 +170,22 @@ def test_bad_recordings_are_refused(tmp_path, name):
     with pytest.raises(SpeechError, match=cure) as caught:
         prepare(data, TRANSCRIPT, 'anna')
     assert caught.value.code == ErrorCode.INVALID_REFERENCE and 'anna' in str(caught.value)
+
+
+@pytest.mark.parametrize('rate, channels', [(47_999, 1), (11_127, 1), (4_000, 1), (655_350, 1), (48_000, 8)])
+def test_what_would_take_gigabytes_to_decode_or_resample_is_refused_before(tmp_path, rate, channels, monkeypatch):
+    data = write(tmp_path / 'a.flac', tone(1, rate=rate, channels=channels), rate).read_bytes()
+    monkeypatch.setattr(soundfile.SoundFile, 'read', None)
+    with pytest.raises(SpeechError, match=f'{channels} channels at {rate} Hz; export it') as caught:
+        prepare(data, TRANSCRIPT, 'anna')
+    assert caught.value.code == ErrorCode.INVALID_REFERENCE
+
+
+def test_a_recording_that_became_a_pipe_holds_nobody_up(tmp_path):
+    os.mkfifo(tmp_path / 'a.wav')
+    with pytest.raises(SpeechError, match='no regular file') as caught:
+        read_file(Voice('anna', tmp_path / 'a.wav', TRANSCRIPT))
+    assert caught.value.code == ErrorCode.INVALID_REFERENCE
 
 
 @pytest.mark.parametrize('data', [b'', b'RIFF', b'not audio at all' * 100, b'\x00' * 5000])

@@ -34,6 +34,9 @@ def test_text_voice_and_steps_go_in_and_audio_comes_out(speaking_node, client, f
     assert not np.array_equal(first.samples, other.samples)
     assert client.call(SetVoice, 'ishowtts/set_voice', voice='bob', nfe_step=5).success
     assert client.speak(id='d', text='Hello.').stats.nfe_step == 5
+    gpu = client.diagnostics('gpu', lambda status: True)
+    values = {value.key: value.value for value in gpu.values}
+    assert gpu.message == 'not used: computing on the CPU' and values['dtype'] == 'float32' and int(values['eager_steps']) > 7
     refused = client.call(SetVoice, 'ishowtts/set_voice', voice='bobby')
     assert not refused.success and 'bob' in refused.message
 

@@ -122,6 +122,28 @@ def test_a_goal_that_is_interrupted_or_fails_is_aborted(sayer):
     assert result.outcome.state == FAILED and result.outcome.code == ErrorCode.ENGINE_FAILED
 
 
+def test_a_burst_of_goals_is_answered_to_the_last(speaking_node, client):
+    """More than the ten that rclpy's action server has room for by itself."""
+    speaking_node(engine='tone', queue_depth=100)
+    sayer = Sayer(client)
+    futures = [sayer._action.send_goal_async(Say.Goal(request=SpeechRequest(id=str(number), text='x')))
+               for number in range(60)]
+    assert all(sayer.wait(future).accepted for future in futures)
+
+
+def test_goals_have_their_results_when_the_process_ends(start_node, client):
+    node = start_node({'engine': 'tone'})
+    client.wait_until_active(node)
+    sayer = Sayer(client)
+    handles = [sayer.send(text='x' * 400)[0] for _ in range(8)]
+    results = [handle.get_result_async() for handle in handles]
+    assert client.state() == 'active', 'a call later, so that the requests for results are there'
+    assert node.stop() == 0
+    for future in results:
+        answer = sayer.wait(future)
+        assert answer.result.outcome.state == CANCELED and answer.result.outcome.code == ErrorCode.NOT_ACTIVE
+
+
 def test_many_goals_at_once_share_the_queue_with_the_topics_and_one_may_lose_its_client(sayer, client):
     leaving = SpeechClient('leaving')
     lost = Sayer(leaving)

@@ -221,6 +221,16 @@ def test_diagnostics_report_latency_rtf_and_counts(speaking_node, client):
     assert client.diagnostics('queue', lambda s: True).level == DiagnosticStatus.OK
 
 
+def test_a_full_queue_is_a_warning_that_says_what_becomes_of_the_next(speaking_node, client):
+    speaking_node(engine='tone', tone__real_time_factor=1.0, queue_depth=1, overflow='drop_oldest')
+    client.request(id='a', text='x' * 400)
+    client.wait_for(lambda: 'a' in client.recordings and client.recordings['a'].chunks, 30, 'audio')
+    for name in 'bc':
+        client.request(id=name, text='x' * 400)
+    status = client.diagnostics('queue', lambda s: s.level == DiagnosticStatus.WARN)
+    assert status.message == 'full (overflow: drop_oldest)'
+
+
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM])
 def test_the_process_ends_cleanly_while_speaking(speaking_node, client, how):
     node = speaking_node(engine='tone', tone__real_time_factor=1.0)

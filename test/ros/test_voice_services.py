@@ -178,6 +178,8 @@ def test_samples_in_the_request_speak_like_their_file_and_go_with_the_voice(star
 
 def test_persisted_voices_come_back_until_they_are_removed(start, client, voices, tmp_path):
     node, file, kept = start(), tmp_path / 'voices.yaml', tmp_path / 'added_voices/dora.wav'
+    kept.parent.mkdir()
+    kept.write_bytes(b'left behind by a process that was killed')
     assert voices.add('dora', samples=syllables(130), persist=True).success
     assert voices.add('carl', 'carl.wav', persist=True).success
     assert refused(voices.add('eve', str(kept)), ErrorCode.PATH_NOT_ALLOWED, 'voice_folders')

@@ -7,7 +7,7 @@ import pytest
 
 from ishowtts_ros.core.failover import Failover
 from ishowtts_ros.core.pacer import Pacing
-from ishowtts_ros.core.synthesizer import Synthesizer
+from ishowtts_ros.core.synthesizer import MAX_TOGETHER, Synthesizer
 from ishowtts_ros.core.types import ErrorCode, SpeechError, SynthesisSettings, Utterance, UtteranceState
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
@@ -153,10 +153,25 @@ def test_different_solver_settings_do_not_go_together(start):
 
 def test_work_that_would_outlast_what_sounds_is_not_joined(start):
     engine, synthesizer = start(3)
-    synthesizer._speech_rates['batches'].work = lambda length, speed: length     # a second a character
+    synthesizer._speech_rates['batches', 7].work = lambda length, speed: length     # a second a character
     hold_and_submit(engine, synthesizer, Utterance('a', 'abc'), Utterance('b', 'abcdef'), Utterance('c', 'ab'))
     until_spoken(synthesizer, 3)        # 10 s sound: 3 + 6 s of work fit, 2 more do not
     assert engine.passes[1:] == [['abc', 'abcdef']]
+
+
+def test_only_so_much_speech_goes_together_as_may_come_before_something_urgent(start):
+    engine, synthesizer = start(3)
+    hold_and_submit(engine, synthesizer, *(Utterance(name, f'word {name} ' * 40) for name in 'abc'))    # 6.7 s each, as far as is known
+    until_spoken(synthesizer, 3)
+    assert len(engine.passes[1]) == 2 and 2 * 6.7 < MAX_TOGETHER < 3 * 6.7
+
+
+def test_experience_with_other_settings_does_not_count(start):
+    """With four times the steps a pass takes four times as long: until that has been seen, each goes alone."""
+    engine, synthesizer = start(3)
+    hold_and_submit(engine, synthesizer, *(Utterance(name, f'word {name}', nfe_step=32) for name in 'ab'))
+    until_spoken(synthesizer, 2)
+    assert engine.passes[1:] == [['word a']]
 
 
 def test_one_that_fails_or_is_canceled_leaves_the_others_alone(start, heard):

@@ -95,6 +95,7 @@ def test_espeak_takes_the_voice_from_the_language(espeak):
         {'language': 'fr-FR'}, {'voice': 'fr'}, {'voice': 'en-us'}))
     assert by_language == pytest.approx(french, rel=0.05) and english < 0.9 * french
     assert [espeak.voice_for(tag) for tag in ('fr-FR', 'EN-us', 'xx', '')] == ['fr', 'en-us', 'en-us', 'en-us']
+    assert [espeak.voice_for(tag) for tag in ('zh', 'zh-CN', 'zh-HK', 'no')] == ['cmn', 'cmn', 'yue', 'nb']
 
 
 def test_an_error_while_handing_over_comes_out_and_espeak_stays_usable(espeak):

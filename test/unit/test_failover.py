@@ -191,3 +191,14 @@ def test_an_engine_that_clones_no_voices_says_so():
     with pytest.raises(SpeechError, match="engine 'main' clones no voices") as error:
         engines.check_cloning()
     assert error.value.code == ErrorCode.NOT_SUPPORTED
+
+
+def test_a_batch_that_fails_as_a_whole_is_one_hand_over():
+    """More of a batch may fail than it takes: only one thread brings the main engine back."""
+    main = PlainEngine('main')
+    engines = loaded(main, PlainEngine('fallback', ('en',)))
+    for _ in range(FAILURES + 1):
+        engines.report(main, NO_MEMORY)
+    retries = [thread for thread in threading.enumerate() if thread.name == 'engine_retry']
+    assert retries == [engines._retry]
+    engines.close()

@@ -203,3 +203,31 @@ def test_what_is_cut_off_together_is_not_heard_one_after_the_other(pacer, ear):
     assert not ear.finished and len(pacer) == 0
     assert [(c.utterance_id, c.last) for c in ear.chunks if c.last] == [('a', True), ('b', True)]
     assert len(ear.samples('b')) == 0
+
+
+def test_nobody_waits_for_room_that_only_he_could_make(pacer, ear):
+    """Two utterances of one pass: the first has not been finished yet, so the second must not wait for its turn."""
+    first, second = pacer.begin('a', RATE, REALTIME), pacer.begin('b', RATE, REALTIME)
+    pacer.write(first, noise(0.5))
+    done = threading.Event()
+
+    def write_all():
+        for _ in range(3):
+            pacer.write(second, noise(pacer_module.MAX_WAITING))
+        done.set()
+    thread = threading.Thread(target=write_all, daemon=True)
+    thread.start()
+    assert done.wait(DEADLINE), 'it waits for the end of the first'
+    pacer.cut_off(second)
+    pacer.finish(first)
+    ear.wait(lambda: len(ear.finished) == 1)
+
+
+def test_the_last_chunk_of_a_track_that_was_cut_off_behind_another_is_still_to_come(pacer, ear):
+    first, second = pacer.begin('a', RATE, REALTIME), pacer.begin('b', RATE, REALTIME)
+    pacer.write(first, noise(0.3))
+    pacer.cut_off(second)
+    assert 'a' in pacer and 'b' in pacer and 'c' not in pacer
+    pacer.finish(first)
+    ear.wait(lambda: any(chunk.utterance_id == 'b' and chunk.last for chunk in ear.chunks))
+    assert 'a' not in pacer and 'b' not in pacer

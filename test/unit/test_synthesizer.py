@@ -374,3 +374,36 @@ def test_stop_cancels_the_one_heard_and_the_one_synthesized_ahead_of_it(make, re
         assert recorder.states(name) == [QUEUED, STARTED, CANCELED]
         assert [c.last for c in recorder.chunks[name]].count(True) == 1
     assert not sum(len(c.samples) for c in recorder.chunks['b'])
+
+
+def test_an_id_is_taken_until_the_last_chunk_of_its_utterance_has_gone(make, recorder):
+    """One that was canceled behind another still has that to come: were the id used again, it would have two."""
+    synthesizer = make(SteppingEngine(), pacing=Pacing('realtime', 0.05))
+    synthesizer.submit(Utterance('a', 'word ' * 100))
+    synthesizer.submit(Utterance('b', 'word'))
+    with synthesizer._changed:
+        assert synthesizer._changed.wait_for(lambda: 'b' in recorder.stats, DEADLINE)
+        assert synthesizer.cancel('b', ErrorCode.STOPPED, 'canceled')
+        with pytest.raises(SpeechError) as error:
+            synthesizer.submit(Utterance('b', 'again'))
+        assert error.value.code == ErrorCode.DUPLICATE_ID
+    synthesizer.stop()
+    assert synthesizer.wait_until_idle(DEADLINE)
+    synthesizer.submit(Utterance('b', 'again'))
+
+
+def test_closing_ends_a_load_at_its_next_step(recorder):
+    engine, loading = SteppingEngine(), threading.Event()
+
+    def endless(progress):
+        while True:
+            progress(0.5, 'downloading')
+            loading.set()
+    engine.load = endless
+    synthesizer = Synthesizer(Failover(lambda: engine), SynthesisSettings, recorder)
+    loaded = synthesizer.start(lambda done, doing: None)
+    assert loading.wait(DEADLINE)
+    synthesizer.close()
+    with pytest.raises(SpeechError) as error:
+        loaded.result(DEADLINE)
+    assert error.value.code == ErrorCode.NOT_ACTIVE and engine.closed

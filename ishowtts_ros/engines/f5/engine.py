@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -145,13 +145,25 @@ class F5Engine(ClonedVoicesEngine):
     @property
     def dtype(self) -> str:
         """Of the model's weights, as in F5Config.dtype."""
-        model = self._loaded_sampler().model
-        return 'int8' if model.quantized else str(model.dtype).removeprefix('torch.')
+        return self._loaded_sampler().model.precision
 
     @property
     def counters(self) -> dict[str, int]:
         """What acceleration really ran; see Sampler.counters."""
         return self._loaded_sampler().counters
+
+    def device_report(self) -> Mapping[str, object]:
+        """See ReportsDevice."""
+        sampler = self._sampler         # another thread may close the engine meanwhile
+        model = sampler.model if sampler else None
+        if model is None:
+            return {}
+        report = {'device': self._device, 'dtype': model.precision, 'batch_size': sampler.batch_size, **sampler.counters}
+        if self._device.type == 'cuda':
+            report |= {'name': torch.cuda.get_device_name(self._device),
+                       'allocated [MiB]': torch.cuda.memory_allocated(self._device) >> 20,
+                       'reserved [MiB]': torch.cuda.memory_reserved(self._device) >> 20}
+        return report
 
     @property
     def batch_size(self) -> int:

@@ -251,6 +251,11 @@ class DiT(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.proj_weight.dtype
 
+    @property
+    def precision(self) -> str:
+        """As in F5Config.dtype."""
+        return 'int8' if self.quantized else str(self.dtype).removeprefix('torch.')
+
     # once per time schedule
 
     @torch.no_grad()

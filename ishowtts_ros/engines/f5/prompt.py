@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ...core.new_voice import recording_bytes
 from ...core.types import ErrorCode, SpeechError
 from ...core.voices import Voice
 from .chunking import SHORT_TEXT
@@ -95,9 +96,9 @@ def content_key(data: bytes, transcript: str) -> str:
 
 
 def read_file(voice: Voice) -> bytes:
-    """:raises SpeechError: INVALID_REFERENCE when there is no such file"""
+    """:raises SpeechError: INVALID_REFERENCE when there is no such file, or it is none"""
     try:
-        return voice.audio.read_bytes()
+        return recording_bytes(voice.audio)
     except OSError as error:
         raise SpeechError(ErrorCode.INVALID_REFERENCE,
                           f"reference audio of voice '{voice.name}' cannot be read: {error}; "

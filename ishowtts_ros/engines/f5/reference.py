@@ -10,12 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 import io
 from itertools import pairwise
+import math
 
 import numpy as np
 
 from ...core.types import ErrorCode, SpeechError
+from .config import SAMPLE_RATE
 
 FULL_SCALE = 32768                  # samples are kept in units of 16-bit PCM, where the rules have their levels
+RATES = (8_000, 192_000)            # Hz
+LONGEST_KERNEL = 1_000              # samples, of the resampling to 24 kHz; 44,100 Hz takes 147
+MAX_CHANNELS = 2
 MAX_READ = 120                      # s, nothing later in a recording is ever used
 MAX_DURATION = 12_000               # ms
 LONG_ENOUGH = 6_000                 # ms, from here on stop at a silence rather than go over MAX_DURATION
@@ -59,6 +64,7 @@ def read_recording(data: bytes, name: str) -> Recording:
 
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
+            _check_format(file.samplerate, file.channels, name)     # before it is decoded: a small flac may be gigabytes
             samples = file.read(MAX_READ * file.samplerate, dtype='float64', always_2d=True)
             rate = file.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -68,6 +74,16 @@ def read_recording(data: bytes, name: str) -> Recording:
         raise SpeechError(ErrorCode.INVALID_REFERENCE,
                           f'{name} has samples that are not finite numbers; export it again as 16-bit wav')
     return Recording(samples * FULL_SCALE, rate)
+
+
+def _check_format(rate: int, channels: int, name: str) -> None:
+    """:raises SpeechError: INVALID_REFERENCE for what no recording of speech has, and what is no ratio of small numbers to 24 kHz"""
+    low, high = RATES
+    resampling = max(rate, SAMPLE_RATE) // math.gcd(rate, SAMPLE_RATE)      # torchaudio's kernel is as long
+    if not low <= rate <= high or resampling > LONGEST_KERNEL or channels > MAX_CHANNELS:
+        raise SpeechError(ErrorCode.INVALID_REFERENCE,
+                          f'{name} has {channels} channels at {rate} Hz; export it with one or two channels at 16000, '
+                          '22050, 24000, 44100 or 48000 Hz')
 
 
 def trim(recording: Recording, name: str) -> np.ndarray:
