@@ -13,6 +13,15 @@ if missing := [name for name in ('torch', 'vocos') if importlib.util.find_spec(n
 TRANSCRIPT = 'The quick brown fox jumps over the lazy dog.'
 
 
+@pytest.fixture(autouse=True, scope='module')
+def threads():
+    """Every file begins with as many threads as torch would take by itself, whatever the one before has set."""
+    torch = pytest.importorskip('torch')
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope='session')
 def upstream():
     """f5-tts's inference module: chunk_text, preprocess_ref_audio_text, infer_batch_process, ..."""
