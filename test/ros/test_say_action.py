@@ -19,7 +19,8 @@ class Sayer:
 
     def __init__(self, client):
         self._client = client
-        self._action = ActionClient(client, Say, 'say')
+        # In the executor's thread: rclpy shows a half-made ActionClient to an executor that waits meanwhile.
+        self._action = self.wait(client.executor.create_task(lambda: ActionClient(client, Say, 'say')))
         assert self._action.wait_for_server(30)
 
     def send(self, **fields):
