@@ -16,7 +16,7 @@ TRANSCRIPT = 'The quick brown fox jumps over the lazy dog.'
 @pytest.fixture(autouse=True, scope='module')
 def threads():
     """Every file begins with as many threads as torch would take by itself, whatever the one before has set."""
-    torch = pytest.importorskip('torch')
+    torch = pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

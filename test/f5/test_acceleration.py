@@ -218,7 +218,7 @@ def test_fp32_is_exact_while_sampling_and_settings_are_put_back(allowed, names):
     """TF32 is off inside a step and as the process had it afterwards, also after a cancellation; whether the process
     has set it by torch's old names or by those that are new in 2.9. In a process of its own: the names do not mix."""
     if names == 'new' and not hasattr(torch.backends.cudnn, 'conv'):
-        pytest.skip('this torch has the old names only')
+        pytest.skip('torch before 2.9 has no new names for TF32; the old ones are tested')
     here = Path(__file__).parent
     path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get('PYTHONPATH', '')])
     result = subprocess.run([sys.executable, str(here / 'tf32_settings.py'), names, str(int(allowed))], timeout=120,

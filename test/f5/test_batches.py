@@ -8,7 +8,7 @@ import logging
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
 
 import soundfile
 from speaking import loaded, speak
