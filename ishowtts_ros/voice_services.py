@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, TimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 import os
 from pathlib import Path
 import tempfile
@@ -95,7 +96,7 @@ class VoiceServices:
             raise SpeechError(ErrorCode.VOICE_EXISTS, f"there is a voice '{asked.name}' already; remove it first "
                               '(~/remove_voice), or use another name')
         if asked.persist:
-            voices_file.check_writable(voices.file)
+            voices_file.check_new(voices.file, asked.name)
         with self._recording(asked, voices) as recording:
             voice = Voice(asked.name, recording, asked.spoken())
             voices.synthesizer.run_in_worker(lambda: voices.engine.prepare_voice(voice)).result()
@@ -115,20 +116,27 @@ class VoiceServices:
                                   f"'{file}' belongs to another voice and goes with it; copy it to another folder")
             yield file
             return
-        try:
-            file = self._folder(asked.persist, voices) / f'{asked.name}.wav'
-            file.parent.mkdir(exist_ok=True)
-            if file.resolve() not in [voice.audio.resolve() for voice in voices.registry]:
-                file.unlink(missing_ok=True)    # left behind by a process that was killed
-            opened = open(file, 'xb')       # nothing is overwritten
-        except OSError as error:
-            raise _not_kept(error) from error
+        opened = self._new_file(asked, voices)
+        file = Path(opened.name)
         try:
             self._write(opened, asked)
             yield file
         except BaseException:
             file.unlink()
             raise
+
+    def _new_file(self, asked: NewVoice, voices: Voices) -> BinaryIO:
+        """A file for the voice's recording. Nothing is overwritten: another node that shares voices_file may be writing it."""
+        try:
+            folder = self._folder(asked.persist, voices)
+            folder.mkdir(exist_ok=True)
+            for number in count(1):
+                try:
+                    return open(folder / f"{asked.name}{f'-{number}' if number > 1 else ''}.wav", 'xb')
+                except FileExistsError:
+                    pass
+        except OSError as error:
+            raise _not_kept(error) from error
 
     def _write(self, opened: BinaryIO, asked: NewVoice) -> None:
         try:

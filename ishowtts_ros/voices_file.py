@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+import fcntl
 import os
 from pathlib import Path
 import tempfile
+import time
+from typing import Iterator
 
 import yaml
 
@@ -12,6 +16,8 @@ from .core.types import ErrorCode, SpeechError
 from .core.voices import Voice, VoiceRegistry
 
 RECORDINGS = 'added_voices'     # folder beside the file; what lies there comes and goes with its voice
+LOCK_TIMEOUT = 10.0             # s to wait for others who change the file; a change takes milliseconds
+LOCK_POLL = 0.005               # s
 
 
 def load(path: str) -> VoiceRegistry:
@@ -46,22 +52,32 @@ def check_writable(path: str) -> None:
                           'allow writing, or go without persist')
 
 
-def add(path: str, voice: Voice) -> None:
-    """Append a voice. All or nothing: the file is replaced by one that was read back first.
+def check_new(path: str, name: str) -> None:
+    """Could a voice of this name be added? Another node that shares the file may have added one.
 
     :raises SpeechError: NOT_SAVED, VOICE_EXISTS, or INVALID_PARAMETER when the file has become unreadable
     """
     check_writable(path)
     file = Path(path).expanduser()
-    text = _read(file)
-    wanted = _entries(text, file)
-    if voice.name in map(str, wanted):
-        raise SpeechError(ErrorCode.VOICE_EXISTS, f"voices_file '{file}' has a voice '{voice.name}' already")
+    _check_new(name, _entries(_read(file), file), file)
+
+
+def add(path: str, voice: Voice) -> None:
+    """Append a voice. All or nothing: the file is replaced by one that was read back first.
+
+    :raises SpeechError: as `check_new`; NOT_SAVED also when others go on changing the file
+    """
+    check_writable(path)
+    file = Path(path).expanduser()
     folder, audio = file.parent.resolve(), voice.audio
     entry = {'audio': str(audio.relative_to(folder) if folder in audio.parents else audio), 'transcript': voice.transcript}
     if voice.language:
         entry['language'] = voice.language
-    _replace(file, _with_entry(text, voice.name, entry), {**wanted, voice.name: entry})
+    with _alone(file):
+        text = _read(file)
+        entries = _entries(text, file)
+        _check_new(voice.name, entries, file)
+        _replace(file, _with_entry(text, voice.name, entry), {**entries, voice.name: entry})
 
 
 def remove(path: str, name: str) -> None:
@@ -72,13 +88,51 @@ def remove(path: str, name: str) -> None:
     if not path:
         return
     file = Path(path).expanduser()
-    text = _read(file)
-    entries = _entries(text, file)
-    names = list(map(str, entries))
-    if name in names:
-        check_writable(path)
-        wanted = {key: entry for key, entry in entries.items() if str(key) != name}
-        _replace(file, _without_entry(text, names.index(name), len(names)), wanted)
+    with _alone(file):
+        text = _read(file)
+        entries = _entries(text, file)
+        names = list(map(str, entries))
+        if name in names:
+            check_writable(path)
+            wanted = {key: entry for key, entry in entries.items() if str(key) != name}
+            _replace(file, _without_entry(text, names.index(name), len(names)), wanted)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Keep others from changing the file from its reading to its replacing: threads, and processes of this machine.
+
+    The folder is locked (flock), as the file is another one after each change. So no lock file stays behind, a folder
+    that is only to be read can be locked too, and the kernel lets go for a process that dies. Over a network file system
+    this holds within one machine: Linux asks no server for the lock of a folder.
+
+    :raises SpeechError: NOT_SAVED, after LOCK_TIMEOUT
+    """
+    folder = file.resolve().parent      # of a link, where it leads to
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _not_saved(file, error) from error
+    try:
+        while not _try_lock(lock, file):
+            if time.monotonic() > deadline:
+                raise SpeechError(ErrorCode.NOT_SAVED, f"another process has kept voices_file '{file}' locked for "
+                                  f"{LOCK_TIMEOUT:g} s; find out which one holds '{folder}' (lslocks), end it, and ask again")
+            time.sleep(LOCK_POLL)
+        yield
+    finally:
+        os.close(lock)      # and so unlocked
+
+
+def _try_lock(lock: int, file: Path) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise _not_saved(file, error) from error
+    return True
 
 
 def _read(file: Path) -> str:
@@ -100,6 +154,12 @@ def _entries(text: str, file: Path) -> dict:
         raise SpeechError(ErrorCode.INVALID_PARAMETER,
                           f"voices_file '{file}' needs a mapping 'voices:' of names; config/voices.yaml is an example")
     return entries
+
+
+def _check_new(name: str, entries: dict, file: Path) -> None:
+    if name in map(str, entries):
+        raise SpeechError(ErrorCode.VOICE_EXISTS, f"voices_file '{file}' has a voice '{name}' already; use another name, "
+                          'or configure the node again to speak with that one')
 
 
 def _replace(file: Path, text: str | None, wanted: dict) -> None:

@@ -178,8 +178,6 @@ def test_samples_in_the_request_speak_like_their_file_and_go_with_the_voice(star
 
 def test_persisted_voices_come_back_until_they_are_removed(start, client, voices, tmp_path):
     node, file, kept = start(), tmp_path / 'voices.yaml', tmp_path / 'added_voices/dora.wav'
-    kept.parent.mkdir()
-    kept.write_bytes(b'left behind by a process that was killed')
     assert voices.add('dora', samples=syllables(130), persist=True).success
     assert voices.add('carl', 'carl.wav', persist=True).success
     assert refused(voices.add('eve', str(kept)), ErrorCode.PATH_NOT_ALLOWED, 'voice_folders')
@@ -201,6 +199,24 @@ def test_persisted_voices_come_back_until_they_are_removed(start, client, voices
 
     start()
     assert 'anna' in voices.names() and not {'bob', 'carl', 'dora'} & set(voices.names())
+
+
+def test_what_another_node_has_put_into_the_same_voices_file_is_left_alone(start, voices, tmp_path):
+    start()
+    file, theirs, arriving = (tmp_path / name for name in ('voices.yaml', 'added_voices/dora.wav', 'added_voices/eve.wav'))
+    theirs.parent.mkdir()
+    soundfile.write(theirs, syllables(170), RATE)
+    arriving.write_bytes(b'still being written')
+    file.write_text(VOICES + f'  dora: {{audio: added_voices/dora.wav, transcript: "{TRANSCRIPT}"}}\n')
+    before = theirs.read_bytes(), file.read_text()
+    assert refused(voices.add('dora', samples=syllables(130), persist=True), ErrorCode.VOICE_EXISTS, 'voices_file')
+    assert (theirs.read_bytes(), file.read_text()) == before
+    assert voices.add('eve', samples=syllables(130), persist=True).success
+    assert arriving.read_bytes() == b'still being written'
+    entries = yaml.safe_load(file.read_text())['voices']
+    assert entries['dora']['audio'] == 'added_voices/dora.wav' and entries['eve']['audio'] == 'added_voices/eve-2.wav'
+    assert voices.remove('eve').success
+    assert sorted(file.name for file in theirs.parent.iterdir()) == ['dora.wav', 'eve.wav']
 
 
 def test_without_a_voices_file_nothing_can_be_persisted_and_the_example_stays(start, client, voices):

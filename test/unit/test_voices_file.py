@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+import subprocess
+import sys
 
 from hypothesis import given, settings, strategies as st
 import pytest
@@ -41,6 +43,30 @@ LAYOUTS = {
     'no indent': '---\nvoices:\n anna:\n  audio: ä.wav\n  transcript: Öl\n...\n',
     'quoted key': '"voices" :\n    anna : {audio: a.wav, transcript: b}\n',
 }
+ADDING = '''
+from pathlib import Path
+import sys
+from ishowtts_ros import voices_file
+from ishowtts_ros.core.voices import Voice
+
+path, who = sys.argv[1:]
+print('ready', flush=True)
+sys.stdin.readline()
+for number in range(20):
+    voices_file.check_new(path, f'{who}{number}')
+    voices_file.add(path, Voice(f'{who}{number}', Path('/x.wav'), 'y'))
+    if number % 4 == 3:
+        voices_file.remove(path, f'{who}{number}')
+'''
+HOLDING = '''
+from pathlib import Path
+import sys
+from ishowtts_ros import voices_file
+
+with voices_file._alone(Path(sys.argv[1])):
+    print('held', flush=True)
+    sys.stdin.readline()
+'''
 ALMOST_ANY_TEXT = st.text(st.characters(exclude_categories=['Cc', 'Cs'], exclude_characters='\ufffe\uffff'), min_size=1)
 
 
@@ -143,6 +169,51 @@ def test_what_a_user_wrote_meanwhile_is_kept(file):
     voices_file.add(str(file), Voice('new', Path('/x.wav'), 'y'))
     assert voices_file.load(str(file)).names() == ['anna', 'bob', 'new']
     assert 'bob' in refusal(lambda: voices_file.add(str(file), Voice('bob', Path('/x.wav'), 'y')), ErrorCode.VOICE_EXISTS)
+
+
+@pytest.fixture
+def python():
+    """Start a process that runs a script and has told that it is there."""
+    started = []
+
+    def python(script, *arguments):
+        process = subprocess.Popen([sys.executable, '-c', script, *map(str, arguments)], text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout.readline()
+        return process
+    yield python
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_of_what_several_processes_change_at_once_nothing_is_lost(file, python):
+    file.write_text(COMMENTED)
+    link = file.parent / 'link/voices.yaml'
+    link.parent.mkdir()
+    link.symlink_to(file)
+    processes = [python(ADDING, path, who) for path, who in ((file, 'a'), (file, 'b'), (link, 'c'))]
+    for process in processes:
+        process.stdin.write('go\n')
+        process.stdin.flush()
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    kept = {f'{who}{number}' for who in 'abc' for number in range(20) if number % 4 != 3}
+    assert set(voices_file.load(str(file)).names()) == {'anna', 'bob', *kept}
+    assert comments(file.read_text()) == comments(COMMENTED)
+
+
+def test_who_finds_the_file_locked_is_told_in_time_and_a_dead_process_holds_nothing(file, python, monkeypatch):
+    file.write_text(COMMENTED)
+    monkeypatch.setattr(voices_file, 'LOCK_TIMEOUT', 0.05)
+    holder, new = python(HOLDING, file), Voice('new', Path('/x.wav'), 'y')
+    for change in (lambda: voices_file.add(str(file), new), lambda: voices_file.remove(str(file), 'bob')):
+        assert 'lslocks' in refusal(change)
+    assert file.read_text() == COMMENTED and voices_file.load(str(file)).names() == ['anna', 'bob']
+    holder.kill()
+    holder.wait()
+    voices_file.add(str(file), new)
+    assert voices_file.load(str(file)).names() == ['anna', 'bob', 'new']
 
 
 def test_a_link_stays_a_link_and_the_mode_stays_the_mode(file, tmp_path):
