@@ -40,7 +40,7 @@ class Voices:
 class VoiceServices:
     """Adds and removes voices, one at a time, each call in a thread of its own.
 
-    The engine prepares a voice in its own thread, between two utterances. What decides whether a voice
+    The engine prepares a voice in its own thread, while it rests. What decides whether a voice
     may go is looked at, and it is taken away, in the executor's thread: there requests and parameters
     arrive too, so that none comes in between.
 

@@ -88,7 +88,9 @@ class ClonesVoices(Protocol):
     """What an engine also has if it speaks with the voices of a VoiceRegistry, also with those added after it was loaded."""
 
     def prepare_voice(self, voice: Voice) -> None:
-        """Get a voice ready that may not be in the registry yet. Called by the thread that loads and synthesizes.
+        """Get a voice ready that may not be in the registry yet.
+
+        Called by the thread that loads and synthesizes, also out of an `emit`: what is being spoken does not change.
 
         :raises SpeechError: INVALID_REFERENCE, naming what is wrong with its recording
         """

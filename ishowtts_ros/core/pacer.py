@@ -23,7 +23,7 @@ from .types import AudioChunk
 
 PACINGS = ('realtime', 'burst')
 SLICE = 0.05            # s of audio published at a time once the listener is ahead
-MAX_WAITING = 60.0      # s of audio that may wait here; then the engine waits
+MAX_WAITING = 60.0      # s of audio of one utterance that may wait here; then the engine should wait
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Pacer:
                  finished: Callable[[Track], None], on_speaking: Callable[[bool], None]):
         self._lock = lock
         self._due = threading.Condition(lock)        # there is something to do earlier than was thought
-        self._drained = threading.Condition(lock)    # there is room for more audio
+        self.drained = threading.Condition(lock)     # told when `takes_more` may have become true
         self._publish = publish
         self._finished = finished
         self._on_speaking = on_speaking
@@ -134,21 +134,20 @@ class Pacer:
         if track.pacing.pacing == 'realtime':
             track.prebuffer = prebuffer
 
-    def write(self, track: Track, samples: np.ndarray) -> float:
-        """Add audio; what may be published is published at once. Waits while too much is waiting already.
+    def takes_more(self, track: Track) -> bool:
+        """Should the engine go on, or is so much waiting that it had better wait itself? See `drained`."""
+        with self._lock:
+            return track.cut or track.waiting < MAX_WAITING * track.sample_rate or not self._will_drain(track)
+
+    def write(self, track: Track, samples: np.ndarray) -> None:
+        """Add audio; what may be published is published at once.
 
         :param samples: int16 [n_samples]
-        :return: seconds it waited
         """
-        started = time.monotonic()
         with self._lock:
-            self._drained.wait_for(lambda: track.cut or track.waiting < MAX_WAITING * track.sample_rate
-                                   or not self._will_drain(track))
-            waited = time.monotonic() - started
             if not track.cut:
                 track.add(samples)
                 self._advance()
-        return waited
 
     def finish(self, track: Track) -> None:
         """No more audio will come; `finished` is called when all of it has been published."""
@@ -162,7 +161,7 @@ class Pacer:
             for track in tracks:
                 if not track.cut and track in self._tracks:
                     self._cut(track)
-            self._drained.notify_all()
+            self.drained.notify_all()
             self._advance()
 
     def pause(self) -> None:
@@ -214,7 +213,7 @@ class Pacer:
                 if track.begins is None:
                     track.begins = max(self._end, time.monotonic())
                 track.writer.write(track.take(count))
-                self._drained.notify_all()
+                self.drained.notify_all()
             elif track.complete:
                 self._tracks.popleft()
                 track.writer.finish()

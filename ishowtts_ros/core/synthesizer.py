@@ -201,13 +201,15 @@ class Synthesizer:
             return self._changed.wait_for(lambda: not self._queue and not self.busy, timeout)
 
     def run_in_worker(self, task: Callable[[], Any]) -> Future:
-        """Have the thread that owns the engine run a task, between two utterances; the Future has what came of it.
+        """Have the thread that owns the engine run a task; the Future has what came of it.
 
-        An utterance that waits is started after at most one task. Active or not makes no difference.
+        That is between two utterances, or while the engine rests in the midst of a long one, since enough of it waits to be
+        heard or speech is paused. An utterance that waits is started after at most one task. Active or not makes no difference.
         :raises SpeechError: by the Future: what the task raises, or NOT_ACTIVE if this is closed before its turn
         """
         with self._changed:
             self._changed.notify_all()
+            self._pacer.drained.notify_all()
             return self._tasks.add(task)
 
     def utterances_of(self, voice: str) -> list[str]:
@@ -364,7 +366,8 @@ class Synthesizer:
                     self._pacer.gather(job.track, rate.prebuffer(
                         len(job.utterance.text), job.settings.speed, job.stats.first_audio_latency, duration))
                 job.stats.audio_duration += duration
-                blocked += self._pacer.write(job.track, samples)
+                blocked += self._rest(job.track)
+                self._pacer.write(job.track, samples)
             return emit
 
         batch = [Speech(job.utterance.text, job.settings, emitter(job), job.ended.is_set) for job in jobs]
@@ -379,6 +382,20 @@ class Synthesizer:
                 job.stats.synthesis_time = work * job.stats.audio_duration / audio if audio else work / len(jobs)
                 self._conclude(job, failure)
             self._changed.notify_all()
+
+    def _rest(self, track: Track) -> float:
+        """Wait until the pacer takes more of a track, and run tasks meanwhile: the engine does nothing while it emits.
+
+        :return: seconds
+        """
+        started = time.monotonic()
+        while True:
+            with self._changed:
+                self._pacer.drained.wait_for(lambda: self._tasks or self._pacer.takes_more(track))
+                if self._pacer.takes_more(track):
+                    return time.monotonic() - started
+                task = self._tasks.pop()
+            task()
 
     def _conclude(self, job: _Job, failure: SpeechError | None) -> None:
         """Its synthesis has ended: well, with a failure, or because the utterance was ended before."""

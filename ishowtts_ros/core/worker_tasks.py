@@ -1,4 +1,4 @@
-"""What the worker thread is asked to do between two utterances."""
+"""What the worker thread is asked to do when the engine has nothing to do."""
 
 from __future__ import annotations
 

@@ -463,6 +463,22 @@ def test_a_voice_is_prepared_before_it_is_in_the_registry_and_not_again(tiny, vo
         assert not np.array_equal(heard(engine, ONE, voice='new'), heard(engine, ONE))
 
 
+@pytest.mark.parametrize('name, more', [('f5', {'prompt_cache': 1}), ('f5_upstream', {})])
+def test_a_voice_prepared_out_of_an_emit_changes_nothing_of_what_is_spoken(upstream, tiny, voice, tmp_path, name, more):
+    """Not even where its prompt takes the place of the one that is being spoken with."""
+    samples, rate = soundfile.read(voice.audio)
+    soundfile.write(tmp_path / 'new.wav', samples[::-1], rate)
+    new, pieces = Voice('new', tmp_path / 'new.wav', 'Of somebody else.'), []
+    with loaded(name, tiny, voice, **more) as engine:
+        expected = heard(engine, LONG)
+
+        def emit(samples):
+            pieces.append(samples)
+            engine.prepare_voice(new)
+        engine.synthesize(LONG, SynthesisSettings(nfe_step=2, seed=1), emit, lambda: False)
+    assert len(pieces) == 3 and np.array_equal(np.concatenate(pieces), expected)
+
+
 # Life
 
 

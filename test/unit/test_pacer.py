@@ -114,7 +114,9 @@ def test_what_is_cut_off_ends_now_in_a_fade_and_is_no_longer_speaking(pacer, ear
     pacer.cut_off(track)
     assert ear.chunks[-1].last and ear.chunks[-1].samples[-1] == 0 and len(ear.chunks[-1].samples) == 10
     assert ear.speaking.get(timeout=DEADLINE)[1] - began < 4
-    assert pacer.write(track, noise(1.0)) < DEADLINE and len(ear.samples()) < 6 * RATE and not ear.finished
+    assert pacer.takes_more(track)
+    pacer.write(track, noise(1.0))
+    assert len(ear.samples()) < 6 * RATE and not ear.finished
 
 
 def test_one_cut_off_before_its_turn_ends_when_that_comes(pacer, ear):
@@ -160,13 +162,23 @@ def test_cut_off_out_of_the_silence_of_a_pause_makes_no_click(pacer, ear):
     assert ear.chunks[-1].last and not len(ear.chunks[-1].samples)
 
 
+def write_when_taken(pacer, track, samples):
+    """As an engine does that waits when it should. Returns the seconds it waited."""
+    started = time.monotonic()
+    with pacer.drained:
+        assert pacer.drained.wait_for(lambda: pacer.takes_more(track), DEADLINE)
+    waited = time.monotonic() - started
+    pacer.write(track, samples)
+    return waited
+
+
 def test_an_engine_far_ahead_waits_until_there_is_room_or_its_utterance_is_cut_off(pacer, ear, monkeypatch):
     monkeypatch.setattr(pacer_module, 'MAX_WAITING', 0.5)
-    track, waits = pacer.begin('a', RATE, REALTIME), []
+    track, took = pacer.begin('a', RATE, REALTIME), []
 
     def engine():
         for _ in range(100):
-            waits.append(pacer.write(track, noise(0.1)))
+            took.append(write_when_taken(pacer, track, noise(0.1)))
     thread = threading.Thread(target=engine)
     thread.start()
     ear.wait(lambda: sum(c.duration for c in ear.chunks) > 0.5)
@@ -174,7 +186,7 @@ def test_an_engine_far_ahead_waits_until_there_is_room_or_its_utterance_is_cut_o
         assert track.waiting <= 0.6 * RATE
     pacer.cut_off(track)
     thread.join(DEADLINE)
-    assert len(waits) == 100 and sum(waits) > 0.1
+    assert len(took) == 100 and sum(took) > 0.1
 
 
 def test_audio_is_gathered_until_the_rest_can_follow_without_a_gap(pacer, ear):
@@ -209,17 +221,12 @@ def test_nobody_waits_for_room_that_only_he_could_make(pacer, ear):
     """Two utterances of one pass: the first has not been finished yet, so the second must not wait for its turn."""
     first, second = pacer.begin('a', RATE, REALTIME), pacer.begin('b', RATE, REALTIME)
     pacer.write(first, noise(0.5))
-    done = threading.Event()
-
-    def write_all():
-        for _ in range(3):
-            pacer.write(second, noise(pacer_module.MAX_WAITING))
-        done.set()
-    thread = threading.Thread(target=write_all, daemon=True)
-    thread.start()
-    assert done.wait(DEADLINE), 'it waits for the end of the first'
-    pacer.cut_off(second)
+    for _ in range(3):
+        assert pacer.takes_more(second), 'it waits for the end of the first'
+        pacer.write(second, noise(pacer_module.MAX_WAITING))
     pacer.finish(first)
+    assert not pacer.takes_more(second)
+    pacer.cut_off(second)
     ear.wait(lambda: len(ear.finished) == 1)
 
 

@@ -1,11 +1,11 @@
-"""core/worker_tasks.py as the synthesizer uses it: between utterances, in the thread that owns the engine."""
+"""core/worker_tasks.py as the synthesizer uses it: while the engine rests, in the thread that owns it."""
 
 import threading
 
 import pytest
 from stepping_engine import DEADLINE, SteppingEngine
 
-from ishowtts_ros.core.pacer import Pacing
+from ishowtts_ros.core.pacer import MAX_WAITING, Pacing
 from ishowtts_ros.core.synthesizer import Limits
 from ishowtts_ros.core.types import ErrorCode, SpeechError, Utterance, UtteranceState
 
@@ -57,6 +57,34 @@ def test_a_task_runs_while_inactive_and_while_as_much_is_ahead_as_may_be(make, r
     synthesizer.accept(False)
     synthesizer.stop()
     assert synthesizer.run_in_worker(lambda: 'inactive').result(DEADLINE) == 'inactive'
+
+
+@pytest.mark.parametrize('pacing', ['realtime', 'burst'])
+def test_a_task_runs_while_the_engine_waits_in_the_midst_of_a_paused_utterance(make, recorder, pacing):
+    engine = SteppingEngine()
+    synthesizer = make(engine, pacing=Pacing(pacing))
+    synthesizer.pause()
+    words = int(MAX_WAITING * 10) + 50          # of 0.1 s each
+    synthesizer.submit(Utterance('a', 'word ' * words))
+    for number in range(3):
+        done = synthesizer.run_in_worker(lambda: (threading.current_thread().name, number, 'a' in recorder.stats))
+        assert done.result(DEADLINE) == ('synthesizer', number, False)
+    with pytest.raises(SpeechError):
+        synthesizer.run_in_worker(lambda: 1 / 0).result(DEADLINE)
+    slow = threading.Event()
+    waiting = synthesizer.run_in_worker(lambda: slow.wait(DEADLINE))
+    assert synthesizer._jobs['a'].track.waiting == MAX_WAITING * 1000, 'and the engine waits on'
+    if pacing == 'burst':
+        synthesizer.resume()                    # in the midst of a task
+        slow.set()
+        assert waiting.result(DEADLINE) and synthesizer.wait_until_idle(DEADLINE)
+        assert sum(len(chunk.samples) for chunk in recorder.chunks['a']) == words * 100
+        assert recorder.states('a')[-1] is FINISHED and recorder.stats['a'].audio_duration == pytest.approx(words / 10)
+    else:
+        assert synthesizer.stop() == 1          # ends it, tasks or not
+        slow.set()
+        assert waiting.result(DEADLINE) and synthesizer.wait_until_idle(DEADLINE)
+        assert recorder.states('a')[-1] is CANCELED
 
 
 def test_a_task_that_fails_tells_its_caller_and_the_next_utterance_is_spoken(make, recorder):
