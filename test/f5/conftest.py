@@ -54,3 +54,28 @@ def voice(tmp_path_factory):
     path = tmp_path_factory.mktemp('voice') / 'anna.wav'
     soundfile.write(path, syllables, 24_000, subtype='PCM_16')
     return Voice('anna', path, TRANSCRIPT, 'en')
+
+
+@pytest.fixture(scope='module')
+def engine(tiny, voice):
+    """An f5 engine, loaded and warmed up."""
+    from speaking import loaded
+
+    with loaded('f5', tiny, voice) as engine:
+        engine.warmup(lambda done, what: None)
+        yield engine
+
+
+@pytest.fixture
+def quick(engine, monkeypatch):
+    """An engine whose sampler makes silent mels of the right length at once. Gives the engine and its requests."""
+    import torch
+
+    requested = []
+
+    def sample(requests, **how):
+        requested.extend(requests)
+        return [torch.full((request.total_frames - len(request.prompt_mel), 100), -5.0) for request in requests]
+
+    monkeypatch.setattr(engine._sampler, 'sample', sample)
+    return engine, requested

@@ -9,6 +9,15 @@ from ishowtts_ros.core.types import SynthesisSettings
 from ishowtts_ros.core.voices import VoiceRegistry
 from ishowtts_ros.engines import registry
 
+ONE = 'Hello there.'
+SENTENCES = ['The pump in hall three is running again, and the pressure at the outlet has been back to normal since '
+             'early this morning when the new seal was put in. ',
+             'Please close the second valve very slowly and wait until the green light comes on before you walk back to '
+             'the office to write your report. ',
+             'Whenever you hear a hissing sound you should step back behind the yellow line and call for help at once '
+             'because the old pipe might break and flood the hall. ']
+LONG = ''.join(SENTENCES)       # three chunks with the voice of these tests
+
 
 def options(tiny, **more):
     """Load-time options that f5 and f5_upstream share."""
