@@ -1,7 +1,7 @@
 """A synthesizer on an engine that the test drives."""
 
 import pytest
-from stepping_engine import DEADLINE, Recorder
+from stepping_engine import DEADLINE, Recorder, SteppingEngine
 
 from ishowtts_ros.core.admission import AdmissionRules
 from ishowtts_ros.core.failover import Failover
@@ -29,3 +29,16 @@ def make(recorder):
     yield make
     for synthesizer in made:
         synthesizer.close()
+
+
+@pytest.fixture
+def speaking(make):
+    """Make a synthesizer and submit utterances: its engine is in the midst of the first, and goes on as it gets permits."""
+    def speaking(*utterances, **how):
+        engine = SteppingEngine(permits=0)
+        synthesizer = make(engine, **how)
+        for utterance in utterances:
+            synthesizer.submit(utterance)
+        assert engine.speaking.wait(DEADLINE)
+        return engine, synthesizer
+    return speaking

@@ -38,11 +38,8 @@ def test_one_thread_alone_touches_the_engine(make):
     assert engine.threads == {'synthesizer'} and engine.closed
 
 
-def test_priority_decides_the_order_of_those_that_wait(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    synthesizer.submit(Utterance('first', 'word'))
-    assert engine.speaking.wait(DEADLINE)
+def test_priority_decides_the_order_of_those_that_wait(speaking, recorder):
+    engine, synthesizer = speaking(Utterance('first', 'word'))
     for name, priority in (('low', 1), ('normal', 128), ('high', 255), ('normal-2', 128)):
         synthesizer.submit(Utterance(name, 'word', priority=priority))
     engine.permits.release(5)
@@ -50,12 +47,9 @@ def test_priority_decides_the_order_of_those_that_wait(make, recorder):
     assert [name for name, what in recorder.log if what is STARTED] == ['first', 'high', 'normal', 'normal-2', 'low']
 
 
-def test_a_request_overrides_settings_and_a_change_waits_for_the_next_utterance(make):
+def test_a_request_overrides_settings_and_a_change_waits_for_the_next_utterance(speaking):
     current = SynthesisSettings(voice='plain', nfe_step=7)
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine, settings=lambda: current)
-    synthesizer.submit(Utterance('a', 'one two', nfe_step=32))
-    assert engine.speaking.wait(DEADLINE)
+    engine, synthesizer = speaking(Utterance('a', 'one two', nfe_step=32), settings=lambda: current)
     synthesizer.submit(Utterance('b', 'one'))
     current = SynthesisSettings(voice='robot', nfe_step=5)
     engine.permits.release(3)
@@ -81,11 +75,8 @@ def test_cancel_ends_the_current_utterance_with_a_fade_and_the_next_is_spoken(ma
     assert not synthesizer.cancel('a', 'stopped', 'again')
 
 
-def test_cancel_takes_a_waiting_utterance_out_without_audio(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    synthesizer.submit(Utterance('a', 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_cancel_takes_a_waiting_utterance_out_without_audio(speaking, recorder):
+    engine, synthesizer = speaking(Utterance('a', 'one'))
     synthesizer.submit(Utterance('b', 'one'))
     assert synthesizer.cancel('b', 'stopped', 'not any more')
     engine.permits.release(2)
@@ -93,12 +84,8 @@ def test_cancel_takes_a_waiting_utterance_out_without_audio(make, recorder):
     assert recorder.states('b') == [QUEUED, CANCELED] and not recorder.chunks['b']
 
 
-def test_interrupt_cancels_everything_before_it(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    for name in 'abc':
-        synthesizer.submit(Utterance(name, 'one two'))
-    assert engine.speaking.wait(DEADLINE)
+def test_interrupt_cancels_everything_before_it(speaking, recorder):
+    engine, synthesizer = speaking(*(Utterance(name, 'one two') for name in 'abc'))
     synthesizer.submit(Utterance('now', 'one', policy=Policy.INTERRUPT))
     engine.permits.release(10)
     assert synthesizer.wait_until_idle(DEADLINE)
@@ -107,11 +94,8 @@ def test_interrupt_cancels_everything_before_it(make, recorder):
     assert recorder.states('now') == [QUEUED, STARTED, FINISHED]
 
 
-def test_a_bad_interrupt_interrupts_nothing(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    synthesizer.submit(Utterance('a', 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_a_bad_interrupt_interrupts_nothing(speaking, recorder):
+    engine, synthesizer = speaking(Utterance('a', 'one'))
     with pytest.raises(SpeechError):
         synthesizer.submit(Utterance('now', ' ', policy=Policy.INTERRUPT))
     engine.permits.release(1)
@@ -119,12 +103,8 @@ def test_a_bad_interrupt_interrupts_nothing(make, recorder):
     assert recorder.states('a')[-1] is FINISHED
 
 
-def test_stop_counts_what_it_canceled_and_the_next_request_is_spoken(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    for name in 'abc':
-        synthesizer.submit(Utterance(name, 'one two'))
-    assert engine.speaking.wait(DEADLINE)
+def test_stop_counts_what_it_canceled_and_the_next_request_is_spoken(speaking, recorder):
+    engine, synthesizer = speaking(*(Utterance(name, 'one two') for name in 'abc'))
     assert synthesizer.stop() == 3
     assert synthesizer.stop() == 0
     engine.permits.release(10)
@@ -161,11 +141,8 @@ def test_a_bad_request_is_rejected_with_its_cure(make, recorder, fields, code, s
     assert error.value.code == code and not recorder.log
 
 
-def test_two_utterances_of_one_id_cannot_be_under_way_together(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    synthesizer.submit(Utterance('a', 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_two_utterances_of_one_id_cannot_be_under_way_together(speaking, recorder):
+    engine, synthesizer = speaking(Utterance('a', 'one'))
     synthesizer.submit(Utterance('b', 'one'))
     for name in 'ab':
         with pytest.raises(SpeechError, match='another id') as error:
@@ -178,22 +155,17 @@ def test_two_utterances_of_one_id_cannot_be_under_way_together(make, recorder):
     assert recorder.states('a') == [QUEUED, STARTED, FINISHED] * 2
 
 
-def test_a_full_queue_rejects(make):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine, Limits(queue_depth=1))
-    synthesizer.submit(Utterance('a', 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_a_full_queue_rejects(speaking):
+    _, synthesizer = speaking(Utterance('a', 'one'), limits=Limits(queue_depth=1))
     synthesizer.submit(Utterance('b', 'one'))
     with pytest.raises(SpeechError, match='queue_depth') as error:
         synthesizer.submit(Utterance('c', 'one'))
     assert error.value.code == ErrorCode.QUEUE_FULL
 
 
-def test_a_dropped_utterance_is_told_for_whom(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine, Limits(queue_depth=1), rules=lambda: AdmissionRules(overflow='drop_oldest'))
-    synthesizer.submit(Utterance('a', 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_a_dropped_utterance_is_told_for_whom(speaking, recorder):
+    engine, synthesizer = speaking(Utterance('a', 'one'), limits=Limits(queue_depth=1),
+                                   rules=lambda: AdmissionRules(overflow='drop_oldest'))
     synthesizer.submit(Utterance('b', 'one'))
     synthesizer.submit(Utterance('c', 'one'))
     assert recorder.states('b') == [QUEUED, CANCELED] and recorder.events['b'][-1].code == ErrorCode.DROPPED
@@ -203,11 +175,9 @@ def test_a_dropped_utterance_is_told_for_whom(make, recorder):
     assert recorder.states('c')[-1] is FINISHED
 
 
-def test_what_has_waited_too_long_expires_while_another_is_spoken(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine, rules=lambda: AdmissionRules(max_age=60.0))
-    synthesizer.submit(Utterance('a', 'one', received=time.monotonic()))
-    assert engine.speaking.wait(DEADLINE)
+def test_what_has_waited_too_long_expires_while_another_is_spoken(speaking, recorder):
+    engine, synthesizer = speaking(Utterance('a', 'one', received=time.monotonic()),
+                                   rules=lambda: AdmissionRules(max_age=60.0))
     synthesizer.submit(Utterance('fresh', 'one', received=time.monotonic()))
     synthesizer.submit(Utterance('old', 'one', received=time.monotonic() - 61))
     synthesizer.expire()
@@ -217,11 +187,9 @@ def test_what_has_waited_too_long_expires_while_another_is_spoken(make, recorder
     assert recorder.states('fresh')[-1] is FINISHED and recorder.states('old') == [QUEUED, CANCELED]
 
 
-def test_rules_change_from_one_request_to_the_next_and_a_refused_interrupt_interrupts_nothing(make, recorder):
-    engine, rules = SteppingEngine(permits=0), AdmissionRules()
-    synthesizer = make(engine, rules=lambda: rules)
-    synthesizer.submit(Utterance('a', 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_rules_change_from_one_request_to_the_next_and_a_refused_interrupt_interrupts_nothing(speaking, recorder):
+    rules = AdmissionRules()
+    engine, synthesizer = speaking(Utterance('a', 'one'), rules=lambda: rules)
     rules = AdmissionRules(dedupe_window=60.0)
     synthesizer.submit(Utterance('b', 'one'))
     for voice in ('', 'plain'):     # the default voice by its name is the same voice
@@ -257,12 +225,8 @@ def test_settings_that_cannot_be_read_fail_one_utterance_and_not_the_worker(make
     assert recorder.states('b') == [QUEUED, STARTED, FINISHED]
 
 
-def test_close_cancels_what_is_under_way(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    for name in 'ab':
-        synthesizer.submit(Utterance(name, 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_close_cancels_what_is_under_way(speaking, recorder):
+    engine, synthesizer = speaking(*(Utterance(name, 'one') for name in 'ab'))
     synthesizer.close()
     assert recorder.states('a')[-1] is CANCELED and recorder.states('b')[-1] is CANCELED
     assert engine.closed

@@ -12,12 +12,8 @@ from ishowtts_ros.core.types import ErrorCode, SpeechError, Utterance, Utterance
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
 
 
-def test_a_task_runs_in_the_worker_between_two_utterances_and_blocks_nobody(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    for name in 'abc':
-        synthesizer.submit(Utterance(name, 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_a_task_runs_in_the_worker_between_two_utterances_and_blocks_nobody(speaking, recorder):
+    engine, synthesizer = speaking(*(Utterance(name, 'one') for name in 'abc'))
     begun, go_on = threading.Event(), threading.Event()
 
     def task():
@@ -35,12 +31,9 @@ def test_a_task_runs_in_the_worker_between_two_utterances_and_blocks_nobody(make
     assert recorder.states('b') == recorder.states('d') == [QUEUED, STARTED, FINISHED]
 
 
-def test_tasks_and_utterances_take_turns_however_many_there_are(make, recorder):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine, Limits(queue_depth=100))
-    for number in range(10):
-        synthesizer.submit(Utterance(f'u{number}', 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_tasks_and_utterances_take_turns_however_many_there_are(speaking, recorder):
+    engine, synthesizer = speaking(*(Utterance(f'u{number}', 'one') for number in range(10)),
+                                   limits=Limits(queue_depth=100))
     futures = [synthesizer.run_in_worker(lambda: sum(state is STARTED for _, state in recorder.log)) for _ in range(10)]
     engine.permits.release(100)
     assert [future.result(DEADLINE) for future in futures] == [*range(1, 11)]
@@ -100,11 +93,8 @@ def test_a_task_that_fails_tells_its_caller_and_the_next_utterance_is_spoken(mak
     assert synthesizer.wait_until_idle(DEADLINE) and recorder.states('a')[-1] is FINISHED
 
 
-def test_close_answers_the_tasks_that_wait_and_those_that_come_too_late(make):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    synthesizer.submit(Utterance('a', 'one'))
-    assert engine.speaking.wait(DEADLINE)
+def test_close_answers_the_tasks_that_wait_and_those_that_come_too_late(speaking):
+    _, synthesizer = speaking(Utterance('a', 'one'))
     waiting = [synthesizer.run_in_worker(lambda: None) for _ in range(3)]
     synthesizer.close()
     for future in (*waiting, synthesizer.run_in_worker(lambda: None)):
@@ -113,11 +103,8 @@ def test_close_answers_the_tasks_that_wait_and_those_that_come_too_late(make):
         assert error.value.code == ErrorCode.NOT_ACTIVE
 
 
-def test_who_speaks_with_a_voice_or_waits_for_it_is_known(make):
-    engine = SteppingEngine(permits=0)
-    synthesizer = make(engine)
-    synthesizer.submit(Utterance('now', 'one'))                         # by the default voice
-    assert engine.speaking.wait(DEADLINE)
+def test_who_speaks_with_a_voice_or_waits_for_it_is_known(speaking):
+    _, synthesizer = speaking(Utterance('now', 'one'))        # by the default voice
     synthesizer.submit(Utterance('later', 'one', voice='robot'))
     synthesizer.submit(Utterance('whoever', 'one'))                     # by whichever is current then
     synthesizer.submit(Utterance('sooner', 'one', voice='robot', priority=200))
