@@ -5,6 +5,8 @@ Both stay on this machine and in a ROS domain of their own, so a measurement nei
 
 from __future__ import annotations
 
+import argparse
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 import os
 from pathlib import Path
@@ -14,26 +16,63 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Callable, Mapping
+from typing import Callable, Iterator, Mapping
 
 from ament_index_python.packages import get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
 from lifecycle_msgs.srv import GetState
 import numpy as np
+import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
+import yaml
 
 from ..core.types import UtteranceState
 from ..executor import NodeExecutor
 
 
-def isolate() -> None:
-    """Put this process and its children into a random ROS domain on loopback. Call it before rclpy.init."""
+@contextmanager
+def isolated() -> Iterator[None]:
+    """rclpy, initialized for this process, which is with its children in a random ROS domain on loopback."""
     # Domains 1..100 keep DDS ports clear of Linux's ephemeral ones (ROS 2 documentation, "The ROS_DOMAIN_ID").
     os.environ.update(ROS_DOMAIN_ID=str(random.SystemRandom().randint(1, 100)), ROS_LOCALHOST_ONLY='1',
                       ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST')
+    rclpy.init()
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()
+
+
+def parser(program: str, description: str) -> argparse.ArgumentParser:
+    """With the options of all programs that start a node: --engine and --param."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument('--engine', default='espeak')
+    parser.add_argument('--param', action='append', default=[], metavar='NAME=VALUE', help='any parameter of the node')
+    return parser
+
+
+@contextmanager
+def conversation(arguments: argparse.Namespace, timeout: float = 600.0, **parameters: object) -> Iterator[SpeechClient]:
+    """A client of a node process of its own, both isolated, once the node is active.
+
+    :param arguments: of a `parser`
+    :param timeout: s to wait for the node, which may have a large engine to load
+    :param parameters: of the node, unless the arguments have them
+    :raises TimeoutError, ChildProcessError: see SpeechClient.wait_until_active
+    """
+    asked = {name: yaml.safe_load(value) for name, value in (given.split('=', 1) for given in arguments.param)}
+    with isolated():
+        node = NodeProcess('tts_node', {'engine': arguments.engine, **parameters, **asked})
+        client = SpeechClient()
+        try:
+            client.wait_until_active(node, timeout)
+            yield client
+        finally:
+            client.close()
+            node.stop()
 
 
 class NodeProcess:

@@ -9,9 +9,6 @@ import argparse
 import sys
 import time
 
-import rclpy
-import yaml
-
 from . import ros_client
 from ..core.audio import rms, write_wav
 from ..core.types import UtteranceState
@@ -19,24 +16,14 @@ from ..core.types import UtteranceState
 
 def main() -> int:
     arguments = _parse()
-    ros_client.isolate()
-    overrides = dict(assignment.split('=', 1) for assignment in arguments.param)
-    overrides = {name: yaml.safe_load(value) for name, value in overrides.items()}
-    node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, 'pacing': 'burst', **overrides})
-    rclpy.init()
-    client = ros_client.SpeechClient()
     try:
-        client.wait_until_active(node, arguments.timeout)
-        published = time.monotonic()
-        client.say(arguments.text)
-        recording = client.wait_for(client.ended, arguments.timeout, 'end of the speech')
+        with ros_client.conversation(arguments, arguments.timeout, pacing='burst') as client:
+            published = time.monotonic()
+            client.say(arguments.text)
+            recording = client.wait_for(client.ended, arguments.timeout, 'end of the speech')
     except (TimeoutError, ChildProcessError) as error:
         print(f'ishowtts: {error}', file=sys.stderr)
         return 1
-    finally:
-        client.close()
-        node.stop()
-        rclpy.try_shutdown()
     if recording.states[-1] is not UtteranceState.FINISHED:
         print(f'ishowtts: {recording.states[-1].name} ({recording.code}): {recording.reason}', file=sys.stderr)
         return 1
@@ -53,10 +40,8 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='ros_demo', description=__doc__.splitlines()[0])
+    parser = ros_client.parser('ros_demo', __doc__.splitlines()[0])
     parser.add_argument('text')
-    parser.add_argument('--engine', default='espeak')
-    parser.add_argument('--param', action='append', default=[], metavar='NAME=VALUE', help='any parameter of the node')
     parser.add_argument('--output', default='demo.wav')
     parser.add_argument('--timeout', type=float, default=600.0, help='s to wait, loading included')
     return parser.parse_args()

@@ -12,19 +12,18 @@ usage: ishowtts bench interrupt [--engine espeak] [--interruptions 100] [--param
 from __future__ import annotations
 
 import argparse
+from contextlib import contextmanager
 import json
 import platform
 import random
 import sys
 import threading
 import time
-from typing import Sequence
+from typing import Iterator, Sequence
 
 from ishowtts.msg import SpeechRequest
 import numpy as np
-import rclpy
 from std_srvs.srv import Trigger
-import yaml
 
 from . import ros_client
 from ..executor import NodeExecutor
@@ -41,35 +40,32 @@ WHAT = {'last_chunk_ms': 'interrupt -> last chunk of what was interrupted',
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
-    ros_client.isolate()
-    overrides = {name: yaml.safe_load(value) for name, value in (a.split('=', 1) for a in arguments.param)}
-    node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, **overrides})
-    rclpy.init()
-    client, chance = ros_client.SpeechClient(), random.Random(1)
-    card = TimedSoundCard()
-    player = PlayerNode(card)
-    executor = NodeExecutor()
-    executor.add_node(player)
-    thread = threading.Thread(target=executor.spin_until_stopped, name='player')
-    thread.start()
-    try:
-        client.wait_until_active(node, 600.0)
-        moments = [chance.uniform(0.1, 1.0) for _ in range(arguments.interruptions)]
+    chance, card = random.Random(1), TimedSoundCard()
+    moments = [chance.uniform(0.1, 1.0) for _ in range(arguments.interruptions)]
+    with ros_client.conversation(arguments) as client, _player(card):
         for warm in range(2):
             _interrupt(client, f'warm-{warm}', 0.1)
             _stop(client, card, f'warm-stop-{warm}', 0.1)
         measured = [(*_interrupt(client, str(number), after), _stop(client, card, f'stop-{number}', after))
                     for number, after in enumerate(moments)]
+    _report(arguments.engine, measured)
+    return 0
+
+
+@contextmanager
+def _player(card: TimedSoundCard) -> Iterator[None]:
+    """A player node on that sound card, in a thread of its own."""
+    player, executor = PlayerNode(card), NodeExecutor()
+    executor.add_node(player)
+    thread = threading.Thread(target=executor.spin_until_stopped, name='player')
+    thread.start()
+    try:
+        yield
     finally:
         player.close()
         executor.stop()
         thread.join()
         executor.shutdown()
-        client.close()
-        node.stop()
-        rclpy.try_shutdown()
-    _report(arguments.engine, measured)
-    return 0
 
 
 def _report(engine: str, measured: list[tuple[float, ...]]) -> None:
@@ -123,10 +119,8 @@ def _seconds(recording: ros_client.Recording) -> float:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='ros_interrupt', description=__doc__.splitlines()[0])
-    parser.add_argument('--engine', default='espeak')
+    parser = ros_client.parser('ros_interrupt', __doc__.splitlines()[0])
     parser.add_argument('--interruptions', type=int, default=100)
-    parser.add_argument('--param', action='append', default=[], metavar='NAME=VALUE', help='any parameter of the node')
     return parser.parse_args(argv)
 
 

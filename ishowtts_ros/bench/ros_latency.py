@@ -17,8 +17,6 @@ import time
 from typing import Sequence
 
 import numpy as np
-import rclpy
-import yaml
 
 from . import ros_client
 
@@ -28,20 +26,10 @@ TEXTS = ('The battery is at forty percent.', 'Please step aside.', 'I will take 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
-    ros_client.isolate()
-    overrides = {name: yaml.safe_load(value) for name, value in (a.split('=', 1) for a in arguments.param)}
-    node = ros_client.NodeProcess('tts_node', {'engine': arguments.engine, 'pacing': 'burst', **overrides})
-    rclpy.init()
-    client = ros_client.SpeechClient()
-    try:
-        client.wait_until_active(node, 600.0)
+    with ros_client.conversation(arguments, pacing='burst') as client:
         for warm in range(3):
             client.speak(id=f'warm-{warm}', text=TEXTS[0])
         measured = [_measure(client, number) for number in range(arguments.utterances)]
-    finally:
-        client.close()
-        node.stop()
-        rclpy.try_shutdown()
     latency, audio, work = (np.array(column) for column in zip(*measured))
     result = {
         'engine': arguments.engine, 'utterances': len(latency), 'machine': platform.processor() or platform.machine(),
@@ -63,10 +51,8 @@ def _measure(client: ros_client.SpeechClient, number: int) -> tuple[float, float
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='ros_latency', description=__doc__.splitlines()[0])
-    parser.add_argument('--engine', default='espeak')
+    parser = ros_client.parser('ros_latency', __doc__.splitlines()[0])
     parser.add_argument('--utterances', type=int, default=200)
-    parser.add_argument('--param', action='append', default=[], metavar='NAME=VALUE', help='any parameter of the node')
     return parser.parse_args(argv)
 
 

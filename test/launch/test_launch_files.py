@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip('launch_testing', reason='launch comes with apt ROS; there is no wheel of it on PyPI')
 pytest.importorskip('launch_ros', reason='launch comes with apt ROS; there is no wheel of it on PyPI')
-rclpy = pytest.importorskip('rclpy')
+pytest.importorskip('rclpy', reason='rclpy is not installed; `make test` installs it')
 
-from ishowtts_ros.bench.ros_client import isolate, SpeechClient     # noqa: E402
+from ishowtts_ros.bench.ros_client import isolated, SpeechClient     # noqa: E402
 
 LAUNCH = 'import sys; from ros2launch.api import launch_a_launch_file; from ament_index_python.packages import ' \
          'get_package_share_directory as share; sys.exit(launch_a_launch_file(launch_file_path=share("ishowtts") + ' \
@@ -20,10 +20,8 @@ LAUNCH = 'import sys; from ros2launch.api import launch_a_launch_file; from amen
 
 @pytest.fixture(autouse=True, scope='module')
 def ros():
-    isolate()
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+    with isolated():
+        yield
 
 
 @pytest.fixture

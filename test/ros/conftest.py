@@ -5,10 +5,7 @@ import warnings
 import pytest
 
 try:
-    import ishowtts     # noqa: F401
-    import rclpy
-
-    from ishowtts_ros.bench.ros_client import isolate, NodeProcess, SpeechClient
+    from ishowtts_ros.bench.ros_client import isolated, NodeProcess, SpeechClient
 except ImportError as error:
     collect_ignore_glob = ['test_*.py']
     warnings.warn(f'test/ros is left out: {error}; `make test` installs ROS and builds the interfaces')
@@ -16,10 +13,8 @@ except ImportError as error:
 
 @pytest.fixture(scope='session', autouse=True)
 def ros():
-    isolate()
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
+    with isolated():
+        yield
 
 
 @pytest.fixture
