@@ -1,7 +1,7 @@
 """One thread for everything that is quick, and a thread each for what is not.
 
 rclpy's MultiThreadedExecutor would do, but its waiting thread competes with its workers for the
-interpreter: text published to it was seen to arrive 0.4 s late (p95) where one thread takes 3 ms.
+interpreter, and messages arrive late; docs/performance.md has what was seen, and how comparable that is.
 """
 
 from __future__ import annotations
