@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from .number_words import LONGEST
-from .rules import Rule, apply, one_of
+from .rules import Rule, apply, one_of, rule
 
 DIGITS = '零一二三四五六七八九'
 TELEPHONE = str.maketrans('0123456789', '零幺二三四五六七八九')     # 幺: an 一 that is not misheard
@@ -157,10 +157,6 @@ def in_word(match: re.Match) -> str:
     spoken = number(match.group()) if '.' in match.group() else code(match.group())
     before, after = (' ' if side.isascii() and side.isalnum() else '' for side in (left, right))
     return before + spoken + after
-
-
-def rule(pattern: str, reader) -> Rule:
-    return re.compile(pattern), reader
 
 
 AMOUNT = rf'(?P<amount>{NUMBER})(?:[-–~～](?P<upto>{NUMBER}))?(?:\s?(?P<scale>万亿|亿|万|千|百))?'

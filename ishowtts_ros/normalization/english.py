@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
-from . import english_tables as tables
+from . import english_addresses, english_tables as tables
+from .english_addresses import LANGUAGE, code
 from .number_words import Unreadable, digits, whole, words
-from .rules import Rule, apply, one_of
+from .rules import Rule, apply, one_of, rule
 
-LANGUAGE = 'en'
 GROUPED = re.compile(r'[1-9][0-9]{0,2}(?:,[0-9]{3})+')
 INTEGER = r'[0-9]+'
 NUMBER = r'[0-9]+(?:\.[0-9]+)?|\.[0-9]+'
@@ -21,6 +21,7 @@ SIGN = r'''(?:(?<![^\s("'\[=<>~≈≤≥±])[-+])?'''
 SIGNED = rf'(?P<n>{START}{SIGN}(?:{NUMBER}))'
 END = r'(?!\w)'
 UNIT = one_of(tables.UNITS)
+UNIT_WORD = one_of({form for noun in tables.UNITS.values() for form in (noun.split('|') if '|' in noun else (noun, noun + 's'))})
 CURRENCY = one_of(tables.MONEY)
 SCALE = one_of(tables.SCALES)
 CLOCK = r'(?P<hour>[01]?[0-9]|2[0-4]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?'
@@ -32,7 +33,7 @@ HALF = rf'(?P<half>\s?(?:[ap]\.?m|[AP]\.?M)\b)(?:\.{SENTENCE_GOES_ON})?'
 MONEY_SIGN = one_of(symbol for symbol in tables.MONEY if not symbol.isalpha())
 MONEY_CODE = one_of(symbol for symbol in tables.MONEY if symbol.isalpha())
 AMOUNT = rf'(?P<amount>{INTEGER}(?:\.[0-9]+)?)(?:\s?[-–]\s?(?:{MONEY_SIGN})?(?P<upto>{INTEGER}(?:\.[0-9]+)?))?'
-PATH = r'''(?::[0-9]+)?(?:/[^\s<>"')\],;]*[\w/])?'''
+EMERGENCY = '(?:911|112|999|110|119)'
 
 
 def read(text: str) -> str:
@@ -72,9 +73,24 @@ def in_groups(match: re.Match) -> str:
     return plus + ', '.join(digits(group, LANGUAGE) for group in re.findall('[0-9]+', token))
 
 
-def code(token: str) -> str:
-    """Digits that count nothing, as in A4 or A380: up to two as a number, more of them one by one."""
-    return whole(token, LANGUAGE) if len(token) < 3 else digits(token, LANGUAGE)
+def dialed(match: re.Match) -> str:
+    return match['before'] + re.sub(INTEGER, lambda m: digits(m.group(), LANGUAGE), match['numbers'])
+
+
+def decimal_comma(match: re.Match) -> str:
+    """A comma as the continent of Europe has it; one before three digits groups them in English."""
+    if GROUPED.fullmatch(match.group()):
+        raise Unreadable(match.group())
+    return match.group().replace(',', '.')
+
+
+def scaled(match: re.Match) -> str:
+    """ "10k", "1.5M". Behind a whole number a capital may be no more than a letter, as in "gate 4B", "4K"."""
+    n, scale = match['n'], match['scale']
+    round_thousands = scale == 'K' and len(n) > 2 and n.endswith('0')
+    if scale.isupper() and '.' not in n and match['counted'] is None and not round_thousands:
+        raise Unreadable(match.group())
+    return f'{number(n)} {tables.SCALES[scale]}'
 
 
 def dotted(match: re.Match) -> str:
@@ -85,7 +101,8 @@ def dotted(match: re.Match) -> str:
     else:
         spoken = ' point '.join(code(part) for part in parts)
     port = f" port {digits(match['port'], LANGUAGE)}" if match['port'] else ''
-    return ('version ' if match['v'] else '') + spoken + port
+    prefix = f" slash {whole(match['prefix'], LANGUAGE)}" if match['prefix'] else ''
+    return ('version ' if match['v'] else '') + spoken + port + prefix
 
 
 def fraction(match: re.Match) -> str:
@@ -116,7 +133,7 @@ def decade(match: re.Match) -> str:
 # Measures and money
 
 def measure(match: re.Match) -> str:
-    if match['unit'] in tables.SPACED_UNITS and not match['gap']:
+    if match['unit'] in tables.SPACED_UNITS and not match['gap'] and '.' not in match['n']:
         raise Unreadable(match.group())
     if match['gap'] == '-':         # "a 5-km run"
         return f"{number(match['n'])}-{counted(tables.UNITS[match['unit']], False)}"
@@ -164,6 +181,13 @@ def slash_date(match: re.Match) -> str:
     return day_of(month, str(day), match['year'])
 
 
+def iso_month(match: re.Match) -> str:
+    """ "2024-05"; "2010-12" may be years as well, from one to another."""
+    if int(match['month']) > int(match['year'][2:]):
+        raise Unreadable(match.group())
+    return f"{tables.MONTHS[int(match['month']) - 1]} {year(match['year'])}"
+
+
 def day_of(month: int, day: str, of_year: str | None) -> str:
     if not (1 <= month <= 12 and 1 <= int(day) <= 31):
         raise Unreadable(day)
@@ -206,20 +230,7 @@ def half_of_day(token: str | None) -> str:
     return f' {token.strip()[0].lower()} m' if token else ''
 
 
-# Addresses and names
-
-def address(match: re.Match) -> str:
-    """A URL, an e-mail address or a file name: its words, its signs by name, its digits as a code."""
-    token = re.sub(r'^[a-zA-Z][a-zA-Z0-9+]*://|^mailto:', '', match.group())
-    spoken = []
-    for part in re.findall(r'[0-9]+|[^\W\d_]+|.', token):
-        if part[0] in '0123456789':
-            part = code(part)
-        elif part == 'www':
-            part = 'w w w'
-        spoken.append(tables.ADDRESS_SIGNS.get(part, part))
-    return ' '.join(spoken).strip()
-
+# Names
 
 def saint(match: re.Match) -> str:
     """ "St." before a name, unless a name stands before it as well: "on Main St. The", but "In St. Louis"."""
@@ -248,17 +259,8 @@ def short(table: dict[str, str]) -> str:
     return rf'(?<![\w.])(?P<short>{one_of({*table, *(token[0].upper() + token[1:] for token in table)})})'
 
 
-def rule(pattern: str, reader) -> Rule:
-    return re.compile(pattern), reader
-
-
 RULES: tuple[Rule, ...] = (
-    # addresses
-    rule(r'(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}', address),
-    rule(r'\b(?:https?|ftp|wss?|rtsp)://[^\s<>"\')\]]*[\w/]', address),
-    rule(rf'(?<![\w.@])www\.[\w-]+(?:\.[\w-]+)+{PATH}', address),
-    rule(rf'(?<![\w.@-])(?:[a-zA-Z][\w-]{{0,62}}\.){{1,6}}(?:{tables.TOP_DOMAINS})\b(?!\.\w){PATH}', address),
-    rule(rf'(?<![\w.@/-])[a-zA-Z_][\w-]{{0,62}}(?:\.[\w-]{{1,62}}){{0,4}}\.(?:{tables.FILE_TYPES})\b(?!\.\w)', address),
+    *english_addresses.RULES,
     # days
     rule(rf'{START}(?P<year>{YEAR})(?P<between>[-/])(?P<month>[01]?[0-9])(?P=between)(?P<day>[0-3]?[0-9])'
          rf'(?:(?P<t>T)(?=[0-9]{{2}}:)|(?![\w/-]))', iso_date),
@@ -267,31 +269,47 @@ RULES: tuple[Rule, ...] = (
          month_day),
     rule(rf'(?P<the>\b[Tt]he\s)?{START}(?P<day>[0-3]?[0-9]){SUFFIX}?\s(?:of\s)?(?P<month>{MONTH})(?!\w)'
          rf'(?:,?\s(?P<year>{YEAR})(?![\w:]))?', day_month),
+    rule(rf'{START}(?P<year>{YEAR})-(?P<month>0[1-9]|1[0-2])(?![\w-])', iso_month),
+    # "3,5 kg" and "€3,50" are no lists, nor is "0,5"
+    rule(r'(?<![\w.,])[0-9]+,[0-9]+(?=(?:\s?(?:and|or|to|[-–x×])\s?[0-9]+(?:,[0-9]+)?)?'
+         rf'\s?(?:[%‰€£]|(?:{UNIT}|{UNIT_WORD}|{CURRENCY}|{SCALE}){END}))', decimal_comma),
+    rule(r'(?:(?<![\w.,])(?=0)|(?<=[$€£¥₹₩])|(?<=[$€£¥₹₩]\s))[0-9]+,[0-9]+(?!\w|,[0-9])', decimal_comma),
     # "1,2,3" is a list, "1,234" is not
     rule(r'(?<![\w.])[0-9]+(?:,[0-9]+)+',
          lambda m: m.group().replace(',', '' if GROUPED.fullmatch(m.group()) else ', ')),
+    # signs before a number
+    rule(r'(?<![\w<>=-])(?P<sign>[<>≤≥~≈±])\s?(?=[-+.$€£]?[0-9])', lambda m: tables.SIGNS[m['sign']] + ' '),
     # money
     rule(rf'(?P<sign>(?<![\w.])-)?(?P<currency>{MONEY_SIGN})\s?{AMOUNT}(?:\s?(?P<scale>{SCALE})\b)?', money),
     rule(rf'{START}(?P<sign>(?<!\w)-)?{AMOUNT}(?:\s?(?P<scale>{SCALE}))?\s?(?P<currency>{CURRENCY}){END}', money),
     rule(rf'\b(?P<currency>{MONEY_CODE})\s(?P<sign>-)?{AMOUNT}(?:\s?(?P<scale>{SCALE})\b)?', money),
     # numbers that count nothing
+    rule(rf'\b(?P<before>(?:[Dd]ial(?:s|ed|ing)?|[Ee]xtension)\s)(?P<numbers>{INTEGER})'
+         rf'(?!\w|[.,:/-][0-9]|\s?(?:{UNIT}){END})', dialed),
+    rule(r'\b(?P<before>(?:[Cc]all|[Pp]hone|[Rr]ing)(?:s|ed|ing)?\s'
+         r'|[Ee]mergency(?:\s(?:number|line|services))?(?:\sis|:)?\s)'
+         rf'(?P<numbers>{EMERGENCY}(?:(?:,|\sor|\sand)\s{EMERGENCY})*)'
+         r'(?!\w|[.,:/-][0-9]|\s(?:more|of|people|persons|[a-z]{2,}[^s\W]s\b))', dialed),
+    rule(rf'(?P<before>){START}(?P<numbers>{EMERGENCY})(?=\s(?:call|operator|dispatch|emergency))', dialed),
     rule(rf'(?<![\w.])\+[0-9]{{1,3}}[ -]?(?:\([0-9]+\)[ -]?)?[0-9]{{2,}}(?:[ /-][0-9]{{2,}})+{END}', in_groups),
     rule(rf'(?<![\w.])\+[0-9]{{8,}}{END}', in_groups),
     rule(rf'(?<![\w.])\([0-9]{{2,5}}\) ?[0-9]{{2,}}(?:[ -][0-9]{{2,}})*{END}', in_groups),
     rule(rf'{START}0[0-9]{{2,4}}[ /-][0-9]{{3,}}(?:[ -][0-9]{{2,}})*{END}', in_groups),
     rule(rf'{START}[0-9]+(?:-[0-9]+){{2,}}{END}|{START}[0-9]{{3}}-[0-9]{{4}}{END}', in_groups),
-    rule(r'(?:(?<!\w)(?P<v>[vV]))?(?<![0-9.])(?P<dotted>[0-9]+(?:\.[0-9]+){2,})(?::(?P<port>[0-9]{1,5})(?![0-9]))?',
-         dotted),
+    rule(r'(?:(?<!\w)(?P<v>[vV]))?(?<![0-9.])(?P<dotted>[0-9]+(?:\.[0-9]+){2,})(?::(?P<port>[0-9]{1,5})(?![0-9]))?'
+         r'(?:/(?P<prefix>[0-9]{1,2})(?![\w/.]))?', dotted),
     rule(r'(?<!\w)[vV](?P<n>[0-9]+(?:\.[0-9]+)?)(?!\w)', lambda m: 'version ' + number(m['n'])),
     # ranges
     rule(rf'{START}(?P<a>{YEAR})\s?[-–]\s?(?P<b>{YEAR})(?!\w|[.,:][0-9]|\s?(?:{UNIT}){END})',
          lambda m: f"{year(m['a'])} to {year(m['b'])}"),
-    rule(rf'(?P<a>{START}{SIGN}(?:[0-9]{{1,2}}:[0-9]{{2}}|{NUMBER})%?)(?:-|\s?–\s?)(?=[0-9])',
+    rule(rf'(?P<a>{START}{SIGN}(?:[0-9]{{1,2}}:[0-9]{{2}}|{NUMBER})(?:%|\s?[ap]m)?)(?:-|\s?–\s?)(?=[0-9])',
          lambda m: m['a'] + ' to '),
     # hours
     rule(rf'{START}{CLOCK}(?:{HALF}|(?P<utc>Z\b))?(?![\w:]|[.,][0-9])', clock),
     rule(rf'{START}(?P<n>1[0-2]|0?[1-9]){HALF}', lambda m: number(m['n'].lstrip('0')) + half_of_day(m['half'])),
     # measures
+    rule(rf'{SIGNED}(?P<scale>k|bn|[KMB])(?!\w|\s(?:{tables.PICTURES}))'
+         rf'(?P<counted>(?=\s(?:{tables.COUNTLESS})\b))?', scaled),
     rule(rf"{START}'?(?P<decade>(?:1[0-9]|20)[0-9]0)'?s{END}", decade),
     rule(rf"(?:(?<=\b[Tt]he )|(?<=\b[Hh]is )|(?<=\b[Hh]er )|(?<=\b[Mm]y )|(?<=mid-)|'){START}(?P<decade>[2-9]0)'?s{END}",
          decade),
@@ -311,7 +329,6 @@ RULES: tuple[Rule, ...] = (
     rule(rf'(?<![0-9]\s)\b(?P<before>(?:{one_of(tables.BEFORE_YEARS)}|{MONTH}),?\s)(?P<year>{YEAR})'
          r'(?![\w%]|[.,:][0-9])', lambda m: m['before'] + year(m['year'])),
     # signs
-    rule(r'(?<![\w<>=-])(?P<sign>[<>≤≥~≈±])\s?(?=[-+.]?[0-9])', lambda m: tables.SIGNS[m['sign']] + ' '),
     rule(r'(?<=[\w)])\s?(?P<sign>[+=×÷])\s?(?=[-\w(])', lambda m: f" {tables.OPERATORS[m['sign']]} "),
     rule(r'(?<=[0-9])\s-\s(?=[0-9.]+\s(?:=|equals))', lambda m: ' minus '),
     rule(r'(?<=\w)\s?&\s?(?=\w)|(?<!\S)&(?!\S)', lambda m: ' and '),

@@ -11,7 +11,7 @@ UNITS = {
     'm': 'meter', 'km': 'kilometer', 'ft': 'foot|feet', 'yd': 'yard', 'mi': 'mile',
     **{f'{symbol}{power}': f'{word} {name}' for symbol, name in
        (('mm', 'millimeter'), ('cm', 'centimeter'), ('m', 'meter'), ('km', 'kilometer'))
-       for powers, word in (('²', 'square'), ('³', 'cubic')) for power in (powers, {'²': '2', '³': '3'}[powers])},
+       for powers, word in (('²2', 'square'), ('³3', 'cubic')) for power in (*powers, '^' + powers[1])},
     'ha': 'hectare', 'l': 'liter', 'L': 'liter', 'ml': 'milliliter', 'mL': 'milliliter',
     # mass
     'μg': 'microgram', 'mg': 'milligram', 'g': 'gram', 'kg': 'kilogram', 't': 'ton', 'lb': 'pound', 'lbs': 'pound',
@@ -19,7 +19,7 @@ UNITS = {
     # time and rates
     'ns': 'nanosecond', 'μs': 'microsecond', 'us': 'microsecond', 'ms': 'millisecond',
     's': 'second', 'sec': 'second', 'min': 'minute', 'mins': 'minute', 'h': 'hour', 'hr': 'hour', 'hrs': 'hour',
-    's²': 'second squared|seconds squared', 'Hz': 'hertz|hertz', 'kHz': 'kilohertz|kilohertz',
+    **dict.fromkeys(('s²', 's2', 's^2'), 'second squared|seconds squared'), 'Hz': 'hertz|hertz', 'kHz': 'kilohertz|kilohertz',
     'MHz': 'megahertz|megahertz', 'GHz': 'gigahertz|gigahertz', 'rpm': 'revolution per minute|revolutions per minute',
     'fps': 'frame per second|frames per second', 'mph': 'mile per hour|miles per hour',
     'kph': 'kilometer per hour|kilometers per hour', 'rad': 'radian', 'deg': 'degree',
@@ -54,6 +54,10 @@ MONEY = {
 }
 SCALES = {'k': 'thousand', 'K': 'thousand', 'M': 'million', 'bn': 'billion', 'B': 'billion', 'T': 'trillion',
           'thousand': 'thousand', 'million': 'million', 'billion': 'billion', 'trillion': 'trillion'}
+# Of these there may be as many as "2M"; but "4K video" has four thousand of nothing.
+COUNTLESS = ('people|users|robots|parameters|tokens|samples|steps|points|pixels|cells|rows|items|messages|records|entries|'
+             'files|times|years|views|downloads|dollars|euros')
+PICTURES = 'video|camera|resolution|display|screen|monitor|stream|image|TV'
 
 # Before a number.
 COUNTED = {'No.': 'number', 'no.': 'number', 'Nos.': 'numbers', 'nos.': 'numbers', 'Fig.': 'figure', 'fig.': 'figure',
@@ -81,7 +85,7 @@ SIGNS = {'<': 'less than', '>': 'more than', '≤': 'at most', '≥': 'at least'
 OPERATORS = {'+': 'plus', '=': 'equals', '×': 'times', '÷': 'divided by'}
 
 ADDRESS_SIGNS = {'.': 'dot', '/': 'slash', '-': 'dash', '_': 'underscore', ':': 'colon', '?': 'question mark',
-                 '=': 'equals', '&': 'and', '#': 'hash', '~': 'tilde', '%': 'percent', '+': 'plus', '@': 'at'}
-TOP_DOMAINS = 'com|org|net|edu|gov|mil|int|io|ai|dev|app|info|eu|de|fr|es|uk|cn|jp|ch|nl|pl|ru|ca|au'
+                 '=': 'equals', '&': 'and', '#': 'hash', '~': 'tilde', '%': 'percent', '+': 'plus', '@': 'at', '\\': 'backslash'}
+TOP_DOMAINS = 'com|org|net|edu|gov|mil|int|io|ai|dev|app|info|eu|de|fr|es|uk|cn|jp|ch|nl|pl|ru|ca|au|local'
 FILE_TYPES = ('md|txt|py|cpp|hpp|yaml|yml|json|xml|csv|pdf|wav|mp3|mp4|png|jpg|jpeg|svg|html|zip|log|toml|sh|exe|urdf|'
               'pt|onnx|safetensors|msg|srv')

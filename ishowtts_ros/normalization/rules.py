@@ -20,6 +20,10 @@ SAME = str.maketrans({
 _SPACES = re.compile(' {2,}')
 
 
+def rule(pattern: str, reader: Read) -> Rule:
+    return re.compile(pattern), reader
+
+
 def apply(rules: Iterable[Rule], text: str) -> str:
     """The text after each rule in turn; what has no words stays as it is written."""
     plain = spoken = text.translate(SAME)

@@ -115,6 +115,50 @@ GPT-4                               GPT-four
 2x faster                           two times faster
 robot_1                             robot one
 in the U.S. Army                    in the U S Army
+1.5M people                         one point five million people
+3.2k, 10k or 2bn                    three point two thousand, ten thousand or two billion
+2M users and 100K rows              two million users and one hundred thousand rows
+$1.5B or 1.5B-parameter             one point five billion dollars or one point five billion-parameter
+aisle 12B, gate A4, row 101K        aisle twelve B, gate A four, row one zero one K
+4K video, 4k camera, 5G             four K video, four k camera, five G
+3.5 K, 2.5A                         three point five kelvins, two point five amperes
+Call 911 now.                       Call nine one one now.
+phone 112 or 999!                   phone one one two or nine nine nine!
+the 911 operator                    the nine one one operator
+emergency number: 112               emergency number: one one two
+call 112 people, 911 in all         call one hundred and twelve people, nine hundred and eleven in all
+dial 4512 or extension 302          dial four five one two or extension three zero two
+3,5 kg or 3,5 meters                three point five kilograms or three point five meters
+1,5 to 2,5 m, -3,5 °C               one point five to two point five meters, minus three point five degrees Celsius
+€3,50, 3,50 €, $1,5M                three euros and fifty cents, three euros and fifty cents, one point five million dollars
+0,5 and 12,5%                       zero point five and twelve point five percent
+1,234 kg                            one thousand two hundred and thirty-four kilograms
+pages 3,5 and 7                     pages three, five and seven
+192.168.0.0/24                      one nine two dot one six eight dot zero dot zero slash twenty-four
+2001:db8::1                         two zero zero one colon D B eight colon colon one
+aa:bb:cc:dd:ee:ff                   A A, B B, C C, D D, E E, F F
+00:11:22:33:44:55                   zero zero, one one, two two, three three, four four, five five
+00-1B-44-11-3A-B7                   zero zero, one B, four four, one one, three A, B seven
+std::string, a::b, 10:05            std::string, a::b, ten oh five
+/cmd_vel                            slash cmd vel
+see /robot1/camera/image_raw.       see slash robot one slash camera slash image raw.
+call ~/stop, or "`/scan`"           call tilde slash stop, or "`slash scan`"
+edit ~/.asoundrc                    edit tilde slash dot asoundrc
+std_msgs/String                     std msgs slash String
+/home/bob/my_map.yaml               slash home slash bob slash my underscore map dot yaml
+src/main.cpp and ./run.sh           src slash main dot cpp and dot slash run dot sh
+C:\\Users\\bob                       C colon backslash Users backslash bob
+and/or, N/A, </b>                   and/or, N/A, </b>
+bob@robot.local                     bob at robot dot local
+ssh bob@robot                       ssh bob at robot
+localhost:8080/status               localhost colon eight zero eight zero slash status
+3.2 m/s or 0.5 rad/s                three point two meters per second or zero point five radians per second
+9.81 m/s^2, 2 m^2                   nine point eight one meters per second squared, two square meters
+±0.5 mm, <5 kg, >$5                 plus or minus zero point five millimeters, less than five kilograms, more than five dollars
+9am-5pm                             nine a m to five p m
+2024-05 or 2010-12                  May twenty twenty-four or two thousand and ten to twelve
+ETA 5 min, RTF 0.04                 ETA five minutes, RTF zero point zero four
+battery at 15%                      battery at fifteen percent
 '''
 CHINESE = '''
 它重3.5 kg                          它重三点五公斤
@@ -298,7 +342,8 @@ def test_chinese_numbers_are_those_of_cn2an(value):
 
 # Any text
 
-PIECES = ['hello', 'world', 'valve', '你好', '世界', 'ä', '🙂', '3.14', '1,000', '14:30', '$', '€', '%', '°C', 'km/h', 'kg',
+PIECES = ['/cmd_vel', '~/a.py', 'C:\\', '3,5', '1.5M', '10k', 'call ', '911', 'aa:bb:cc:dd:ee:ff', '2001:db8::1',
+          'hello', 'world', 'valve', '你好', '世界', 'ä', '🙂', '3.14', '1,000', '14:30', '$', '€', '%', '°C', 'km/h', 'kg',
           '-', '–', '+', '/', '.', ',', ':', '#', '@', '&', '=', '<', 'e.g.', 'Dr.', 'No.', 'St.', 'p.m.', 'x', 'e', 'v',
           'www.', 'http://', 'a@b.cd', '.com', '0', '1', '2024', '1990s', '½', '²', '٣', '年', '月', '第', '元', "'", '"',
           '(', ')', ' ', ' ', ' ']
@@ -351,7 +396,8 @@ def test_what_has_been_read_is_not_read_again(language, table):
 
 @pytest.mark.parametrize('language', ['en', 'zh', 'de', 'fr', 'ja', 'am'])
 @pytest.mark.parametrize('piece', ['7', '1,', '1.', '1-', '1 ', '1/', '1:', '1x', 'a.', 'a@', 'A. ', '-', '$', '1,000',
-                                   'http://', 'a_', '.', ' ', '1 000 ', 'e.g.', '14:30', 'St. ', '0x', 'www.', '+1 '])
+                                   'http://', 'a_', 'a/', '/a', '/a_', '~/', 'a::', 'f:', '::', 'aa:',
+                                   '1,5 ', '1k', 'call 911 ', '911, ', 'C:\\', '.', ' ', '1 000 ', 'e.g.', '14:30', 'St. ', '0x', 'www.', '+1 '])
 def test_long_text_takes_time_in_proportion(language, piece):
     """About 10,000 characters, the longest text that the node takes by default, of what makes bad patterns slow."""
     text = (piece * 10_000)[:10_000]
