@@ -182,26 +182,29 @@ class TtsNode(LifecycleNodeMixin, Node):
         try:
             utterance = to_utterance(message)
             utterance_id = utterance.id
-            if self._synthesizer is None:
+            synthesizer = self._synthesizer     # a transition, in another thread, may take it away meanwhile
+            if synthesizer is None:
                 raise SpeechError(ErrorCode.NOT_ACTIVE, 'the node is not active; ' + (
                     self._error or 'configure and activate it first (ros2 lifecycle set <node> configure)'))
-            self._synthesizer.submit(utterance)
+            synthesizer.submit(utterance)
             return True
         except SpeechError as error:
             self.on_event(types.UtteranceEvent(utterance_id, UtteranceState.REJECTED, error.code, str(error), text[:200]))
             return False
 
     def _cancel(self, utterance_id: str, code: str, reason: str) -> bool:
-        return self._synthesizer is not None and self._synthesizer.cancel(utterance_id, code, reason)
+        synthesizer = self._synthesizer
+        return synthesizer is not None and synthesizer.cancel(utterance_id, code, reason)
 
     def _set_voice(self, request: SetVoice.Request, response: SetVoice.Response) -> SetVoice.Response:
         wanted = [Parameter(name, value=value) for name, value in
                   (('voice', request.voice), ('nfe_step', request.nfe_step)) if value]
         try:
-            if self._engine is None:
+            engine = self._engine
+            if engine is None:
                 raise SpeechError(ErrorCode.NOT_ACTIVE, 'no engine is loaded; configure the node first')
             if request.voice:
-                self._engine.check_voice(request.voice)
+                engine.check_voice(request.voice)
             check_range('nfe_step', request.nfe_step, NFE_STEP_RANGE)
             result = self.set_parameters_atomically(wanted)
             if not result.successful:
@@ -214,12 +217,14 @@ class TtsNode(LifecycleNodeMixin, Node):
         return response
 
     def _list_voices(self, request: ListVoices.Request, response: ListVoices.Response) -> ListVoices.Response:
-        response.voices = list(self._engine.voices()) if self._engine else []
+        engine = self._engine
+        response.voices = list(engine.voices()) if engine else []
         response.current_voice, response.current_nfe_step = self._current_voice(), self.get_parameter('nfe_step').value
         return response
 
     def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        stopped = self._synthesizer.stop() if self._synthesizer else 0
+        synthesizer = self._synthesizer
+        stopped = synthesizer.stop() if synthesizer else 0
         response.success, response.message = True, f'{stopped} canceled'
         return response
 
@@ -241,8 +246,8 @@ class TtsNode(LifecycleNodeMixin, Node):
             synthesizer.expire()
 
     def _current_voice(self) -> str:
-        voice = self.get_parameter('voice').value
-        return voice or (self._engine.voice_for(self.get_parameter('language').value) if self._engine else '')
+        voice, engine = self.get_parameter('voice').value, self._engine
+        return voice or (engine.voice_for(self.get_parameter('language').value) if engine else '')
 
     # --- what the synthesizer tells (its Listener)
 

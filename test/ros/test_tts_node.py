@@ -3,19 +3,24 @@
 import signal
 import threading
 
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from ishowtts.msg import SpeechRequest
 from ishowtts.srv import ListVoices, SetVoice
+from ishowtts_ros import conversions
 from ishowtts_ros.core.audio import rms
-from ishowtts_ros.core.types import ErrorCode, UtteranceState
+from ishowtts_ros.core.failover import Failover
+from ishowtts_ros.core.synthesizer import Synthesizer
+from ishowtts_ros.core.types import ErrorCode, SynthesisSettings, UtteranceState
+from ishowtts_ros.engines import registry
+from ishowtts_ros.tts_node import TtsNode
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
@@ -238,6 +243,37 @@ def test_the_process_ends_cleanly_while_speaking(speaking_node, client, how):
     client.wait_for(lambda: 'a' in client.recordings and client.recordings['a'].chunks, 30, 'first audio')
     assert node.stop(how) == 0
     assert 'Traceback' not in node.log.read_text(), node.log.read_text()
+
+
+class FreedMeanwhile(TtsNode):
+    """Its engine is there at the first look and gone at the second, as when a transition comes in between."""
+
+    _kept = {}
+
+    def _look(self, name):
+        return self._kept.pop(name, None)
+
+    _synthesizer = property(lambda self: self._look('synthesizer'), lambda self, value: self._kept.update(synthesizer=value))
+    _engine = property(lambda self: self._look('engine'), lambda self, value: self._kept.update(engine=value))
+
+
+@pytest.mark.parametrize('ask', [
+    lambda node: node._submit(conversions.utterance_from_text, String(data='hello')),
+    lambda node: node._cancel('nobody', '', ''),
+    lambda node: node._stop(Trigger.Request(), Trigger.Response()),
+    lambda node: node._set_voice(SetVoice.Request(voice='low'), SetVoice.Response()),
+    lambda node: node._list_voices(ListVoices.Request(), ListVoices.Response()),
+    lambda node: node._current_voice(),
+], ids=['submit', 'cancel', 'stop', 'set_voice', 'list_voices', 'current_voice'])
+def test_a_request_may_come_just_while_the_engine_is_freed(ask):
+    node, engine = FreedMeanwhile(), Failover(lambda: registry.create('tone'))
+    synthesizer = Synthesizer(engine, SynthesisSettings, node)
+    node._synthesizer, node._engine = synthesizer, engine
+    try:
+        ask(node)       # raises nothing: in the executor's thread that would be the end of the process
+    finally:
+        synthesizer.close()
+        node.destroy_node()
 
 
 def test_names_are_relative_so_namespaces_work(start_node):
