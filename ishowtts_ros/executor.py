@@ -6,6 +6,7 @@ interpreter: text published to it was seen to arrive 0.4 s late (p95) where one 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -14,12 +15,13 @@ from typing import Callable
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.exceptions import InvalidParameterValueException
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ConditionReachedException, ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 ANSWER_TIME = 2.0       # s that callbacks have for their answers when the process ends
+CLOSE_TIME = 3.0        # s that the node has to let go of everything; launch loses its patience after 5
 
 
 class SlowCallbackGroup(ReentrantCallbackGroup):
@@ -86,6 +88,7 @@ def run(make_node: Callable) -> int:
     """Run the node that `make_node()` returns until SIGINT or SIGTERM; returns the process's exit code.
 
     The node's `close()` is called while it can still publish, so that what is under way is told to have ended.
+    What it then waits for in vain, such as a download or a compilation, ends with the process.
     """
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -97,7 +100,7 @@ def run(make_node: Callable) -> int:
         sys.exit(f'ishowtts: cannot start: {error}')
     try:
         node = make_node()
-    except InvalidParameterValueException as error:
+    except (ParameterException, RuntimeError) as error:     # a parameter, or rcl: a name or a QoS setting
         sys.exit(f'ishowtts: cannot start: {error}')
     executor = NodeExecutor()
     executor.add_node(node)
@@ -110,15 +113,30 @@ def run(make_node: Callable) -> int:
             failures.append(error)
         ending.set()
 
+    def close() -> None:
+        try:
+            node.close()
+        except BaseException as error:
+            failures.append(error)
+
     thread = threading.Thread(target=spin, name='executor')
     thread.start()
     ending.wait()
-    node.close()
-    executor.wait_for_slow_callbacks(ANSWER_TIME)
+    closing = threading.Thread(target=close, name='closing', daemon=True)
+    closing.start()
+    closing.join(CLOSE_TIME)
+    if closing.is_alive():
+        node.get_logger().warning(f'still busy after {CLOSE_TIME:g} s; what it is busy with ends with the process')
+    else:
+        executor.wait_for_slow_callbacks(ANSWER_TIME)
     executor.stop()
     thread.join()
     executor.shutdown()
     rclpy.shutdown()
     if failures:
         raise failures[0]
+    if closing.is_alive():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)     # tearing the interpreter down under a thread that computes may crash
     return 0

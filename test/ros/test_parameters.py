@@ -116,6 +116,15 @@ def test_a_node_starts_with_the_file_of_all_defaults(start_node, client):
     assert 'fixed while the node runs' in set_parameter(client, 'voice_folders', ['/']).reason
 
 
+@pytest.mark.parametrize('name, value, says', [
+    ('use_sim_time', 5, 'use_sim_time'), ('qos_overrides./text.subscription.reliability', 'good', 'reliability')])
+def test_what_rcl_refuses_at_start_ends_the_process_with_one_clear_line(start_node, name, value, says):
+    node = start_node({name: value})
+    assert node.process.wait(30) == 1
+    log = node.log.read_text()
+    assert 'cannot start' in log and says in log and 'Traceback' not in log
+
+
 @pytest.mark.parametrize('content', [None, 'not: [valid', '/**: {ros__parameters: 3}'])
 def test_a_params_file_that_cannot_be_read_ends_the_process_with_one_clear_line(start_node, tmp_path, content):
     file = tmp_path / 'params.yaml'

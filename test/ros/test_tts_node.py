@@ -245,6 +245,14 @@ def test_the_process_ends_cleanly_while_speaking(speaking_node, client, how):
     assert 'Traceback' not in node.log.read_text(), node.log.read_text()
 
 
+def test_the_process_ends_soon_though_an_engine_is_deep_in_loading(start_node, client):
+    """It asks once a minute whether it is still wanted, as one that compiles or waits for a download does."""
+    node = start_node({'engine': 'tone', 'tone.load_time': 600.0})
+    client.diagnostics('engine', lambda s: 'loading' in s.message)
+    assert node.stop(timeout=15) == 0
+    assert 'ends with the process' in node.log.read_text() and 'Traceback' not in node.log.read_text()
+
+
 class FreedMeanwhile(TtsNode):
     """Its engine is there at the first look and gone at the second, as when a transition comes in between."""
 
