@@ -20,6 +20,8 @@ from rclpy.executors import ConditionReachedException, ShutdownException, Single
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
+from . import ros_logging
+
 ANSWER_TIME = 2.0       # s that callbacks have for their answers when the process ends
 CLOSE_TIME = 3.0        # s that the node has to let go of everything; launch loses its patience after 5
 
@@ -102,6 +104,7 @@ def run(make_node: Callable) -> int:
         node = make_node()
     except (ParameterException, RuntimeError) as error:     # a parameter, or rcl: a name or a QoS setting
         sys.exit(f'ishowtts: cannot start: {error}')
+    ros_logging.to_ros(node.get_logger())
     executor = NodeExecutor()
     executor.add_node(node)
     failures: list[BaseException] = []
