@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ishowtts.msg import AudioChunk, UtteranceEvent
 import numpy as np
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -90,8 +91,9 @@ class PlayerNode(Node):
         self.create_subscription(UtteranceEvent, 'utterance_events', self._on_event, QoSProfile(depth=100),
                                  qos_overriding_options=overridable)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_timer(_APPLY_PERIOD, self._tick)
-        self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)    # with use_sim_time, nobody may ever publish /clock
+        self.create_timer(_APPLY_PERIOD, self._tick, clock=steady)
+        self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=steady)
         self._player.start()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from diagnostic_msgs.msg import DiagnosticArray
 from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
 from ishowtts.srv import ListVoices, SetVoice
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -59,10 +60,11 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._say = SayAction(
             self, lambda request: self._submit(conversions.utterance_from_request, request), self._cancel, self._header)
         self._voice_services = VoiceServices(self, parameters.value(self, 'voice_folders'), self._current_voice)
-        self.create_timer(1.0, self._publish_diagnostics)
-        self.create_timer(EXPIRY_PERIOD, self._expire)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)    # with use_sim_time, nobody may ever publish /clock
+        self.create_timer(1.0, self._publish_diagnostics, clock=steady)
+        self.create_timer(EXPIRY_PERIOD, self._expire, clock=steady)
         if self.get_parameter('autostart').value:
-            self._autostart_timer = self.create_timer(0.0, self._autostart, SlowCallbackGroup())
+            self._autostart_timer = self.create_timer(0.0, self._autostart, SlowCallbackGroup(), steady)
 
     # --- wiring
 

@@ -253,6 +253,14 @@ def test_the_process_ends_soon_though_an_engine_is_deep_in_loading(start_node, c
     assert 'ends with the process' in node.log.read_text() and 'Traceback' not in node.log.read_text()
 
 
+@pytest.mark.parametrize('executable, status', [('tts_node', 'ishowtts: engine'), ('player_node', 'ishowtts_player: output')])
+def test_with_simulated_time_that_nobody_publishes_the_nodes_still_tell_how_they_are(start_node, client, executable, status):
+    heard = []
+    client.create_subscription(DiagnosticArray, '/diagnostics', lambda message: heard.extend(message.status), 10)
+    start_node({'use_sim_time': True}, executable=executable)
+    client.wait_for(lambda: [s for s in heard if s.name == status], 30, 'diagnostics')
+
+
 class FreedMeanwhile(TtsNode):
     """Its engine is there at the first look and gone at the second, as when a transition comes in between."""
 
