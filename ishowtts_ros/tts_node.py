@@ -65,6 +65,8 @@ class TtsNode(LifecycleNodeMixin, Node):
         self.create_timer(EXPIRY_PERIOD, self._expire, clock=steady)
         if self.get_parameter('autostart').value:
             self._autostart_timer = self.create_timer(0.0, self._autostart, SlowCallbackGroup(), steady)
+        if unknown := parameters.unknown(self):
+            self.get_logger().warning(f'there are no such parameters, they are ignored: {unknown}')
 
     # --- wiring
 
