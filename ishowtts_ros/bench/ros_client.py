@@ -138,15 +138,30 @@ class SpeechClient(Node):
         """Wait until the node takes requests.
 
         :param node: its process, if it is a child of this one
-        :raises TimeoutError: it does not in time, perhaps because it could not be configured
+        :raises TimeoutError: it does not in time
+        :raises RuntimeError: it could not be configured, and why
         :raises ChildProcessError: it has ended
         """
+        refusals: list[str] = []
+
+        def on_diagnostics(message: DiagnosticArray) -> None:
+            refusals.extend(status.message for status in message.status
+                            if status.name == 'ishowtts: engine' and status.level == DiagnosticStatus.ERROR)
+
         def active() -> bool:
             if node and node.process.poll() is not None:
                 raise ChildProcessError(f'the speech node ended with exit code {node.process.returncode}')
-            return self.count_publishers('audio') and self.state() == 'active'
+            refused = list(refusals)
+            state = self.state() if self.count_publishers('audio') else ''
+            if refused and state == 'unconfigured':
+                raise RuntimeError(refused[-1])
+            return state == 'active'
 
-        self.wait_for(active, timeout, 'active speech node; see its log')
+        subscription = self.create_subscription(DiagnosticArray, '/diagnostics', on_diagnostics, 10)
+        try:
+            self.wait_for(active, timeout, 'active speech node; see its log')
+        finally:
+            self.destroy_subscription(subscription)
         self.wait_for_node(timeout)
 
     def call(self, service_type, name: str, timeout: float = 10.0, **fields):

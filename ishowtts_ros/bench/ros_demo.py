@@ -30,9 +30,11 @@ def main() -> int:
         published = time.monotonic()
         client.say(arguments.text)
         recording = client.wait_for(client.ended, arguments.timeout, 'end of the speech')
-    except (TimeoutError, ChildProcessError) as error:
+    except (TimeoutError, RuntimeError, ChildProcessError) as error:
         print(f'ishowtts: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         client.close()
         node.stop()
