@@ -182,7 +182,7 @@ class PlayerNode(Node):
             'lost chunks': self._lost_chunks,
         }
         status = DiagnosticStatus(
-            level=level, name=f'{self.get_name()}: output', message=message, hardware_id=stream.name if stream else '',
+            level=level, name=f"{self.get_fully_qualified_name().lstrip('/')}: output", message=message, hardware_id=stream.name if stream else '',
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()

@@ -49,6 +49,7 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._synthesizer: Synthesizer | None = None
         self._metrics = Metrics()
         self._progress, self._doing, self._error = 0.0, '', ''
+        self._way_back = 'configure and activate it first (ros2 lifecycle set <node> configure)'
         self._start_problems = parameters.declare(self)
         self.add_on_set_parameters_callback(
             lambda changes: parameters.refuse(changes, self._engine, configured=self._synthesizer is not None))
@@ -155,6 +156,7 @@ class TtsNode(LifecycleNodeMixin, Node):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the engine; the node can only be destroyed after this."""
         self._release()
+        self._way_back = 'it has been shut down; end its process and start it again'
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -189,7 +191,7 @@ class TtsNode(LifecycleNodeMixin, Node):
             synthesizer = self._synthesizer     # a transition, in another thread, may take it away meanwhile
             if synthesizer is None:
                 raise SpeechError(ErrorCode.NOT_ACTIVE, 'the node is not active; ' + (
-                    self._error or 'configure and activate it first (ros2 lifecycle set <node> configure)'))
+                    self._error or self._way_back))
             synthesizer.submit(utterance)
             return True
         except SpeechError as error:
@@ -287,7 +289,7 @@ class TtsNode(LifecycleNodeMixin, Node):
             overflow=self.get_parameter('overflow').value,
             busy=bool(synthesizer and synthesizer.busy), paused=bool(synthesizer and synthesizer.paused), metrics=self._metrics,
             device=engine.device_report() if engine else {})
-        self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_name(), self._header()))
+        self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_fully_qualified_name(), self._header()))
 
 
 def main() -> int:

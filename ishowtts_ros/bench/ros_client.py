@@ -146,7 +146,7 @@ class SpeechClient(Node):
 
         def on_diagnostics(message: DiagnosticArray) -> None:
             refusals.extend(status.message for status in message.status
-                            if status.name == 'ishowtts: engine' and status.level == DiagnosticStatus.ERROR)
+                            if status.name == self._status_name('engine') and status.level == DiagnosticStatus.ERROR)
 
         def active() -> bool:
             if node and node.process.poll() is not None:
@@ -202,11 +202,15 @@ class SpeechClient(Node):
         found: list[DiagnosticStatus] = []
 
         def on_message(message: DiagnosticArray) -> None:
-            found.extend(status for status in message.status if status.name == f'ishowtts: {name}' and condition(status))
+            found.extend(status for status in message.status if status.name == self._status_name(name) and condition(status))
         subscription = self.create_subscription(DiagnosticArray, '/diagnostics', on_message, 10)
         status = self.wait_for(lambda: found, timeout, f'diagnostics of {name}')[0]
         self.destroy_subscription(subscription)
         return status
+
+    def _status_name(self, name: str) -> str:
+        """As the node of this client's namespace has it."""
+        return f'{self.get_namespace()}/ishowtts: {name}'.lstrip('/')
 
     def _of(self, message) -> Recording:
         return self.recordings.setdefault(message.utterance_id, Recording())

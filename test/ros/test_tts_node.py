@@ -299,8 +299,18 @@ def test_names_are_relative_so_namespaces_work(start_node):
     try:
         client.wait_until_active(node)
         assert client.speak(id='a', text='Hello').states[-1] is FINISHED
+        status = client.diagnostics('engine', lambda s: True)
+        assert (status.name, status.hardware_id) == ('kitchen/ishowtts: engine', 'kitchen/ishowtts')
     finally:
         client.close()
+
+
+def test_after_the_last_transition_a_rejection_tells_the_only_cure(start_node, client):
+    start_node({'autostart': False})
+    client.wait_for_node()
+    assert transition(client, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) and client.state() == 'finalized'
+    rejected = client.speak(id='a', text='anyone there?')
+    assert rejected.code == ErrorCode.NOT_ACTIVE and 'start it again' in rejected.reason
 
 
 def test_a_burst_of_requests_loses_none(speaking_node, client):
