@@ -50,6 +50,7 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._metrics = Metrics()
         self._progress, self._doing, self._error = 0.0, '', ''
         self._way_back = 'configure and activate it first (ros2 lifecycle set <node> configure)'
+        self._namesakes = 0
         self._start_problems = parameters.declare(self)
         self.add_on_set_parameters_callback(
             lambda changes: parameters.refuse(changes, self._engine, configured=self._synthesizer is not None))
@@ -279,7 +280,16 @@ class TtsNode(LifecycleNodeMixin, Node):
     def _header(self) -> Header:
         return conversions.header(self.get_clock().now().to_msg(), self._frame_id)
 
+    def _look_for_namesakes(self) -> None:
+        """Two nodes of one name would say everything twice, and services reach one of them by chance."""
+        me = self.get_name(), self.get_namespace()
+        before, self._namesakes = self._namesakes, max(self.get_node_names_and_namespaces().count(me) - 1, 0)
+        if self._namesakes > before:
+            self.get_logger().warning(f"there is another node '{self.get_fully_qualified_name()}', or was a few seconds ago; "
+                                      'end one of them, or give them namespaces')
+
     def _publish_diagnostics(self) -> None:
+        self._look_for_namesakes()
         synthesizer, engine = self._synthesizer, self._engine
         health = diagnostics.Health(
             state=self._state_machine.current_state[1], engine=self.get_parameter('engine').value,

@@ -305,6 +305,15 @@ def test_names_are_relative_so_namespaces_work(start_node):
         client.close()
 
 
+def test_another_node_of_the_same_name_is_pointed_out(start_node, client):
+    first, other = start_node(), start_node({}, '-r', '__ns:=/kitchen')
+    client.diagnostics('engine', lambda s: s.message == 'active')
+    assert 'another node' not in first.log.read_text()
+    start_node()
+    client.wait_for(lambda: "there is another node '/ishowtts'" in first.log.read_text(), 30, 'warning')
+    assert 'another node' not in other.log.read_text()
+
+
 def test_after_the_last_transition_a_rejection_tells_the_only_cure(start_node, client):
     start_node({'autostart': False})
     client.wait_for_node()
