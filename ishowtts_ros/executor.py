@@ -19,6 +19,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ConditionReachedException, ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
 from . import ros_logging
 
@@ -100,6 +101,8 @@ def run(make_node: Callable) -> int:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:     # a params file that cannot be read ends up here
         sys.exit(f'ishowtts: cannot start: {error}')
+    if strange := remove_ros_args(sys.argv)[1:]:       # rclpy ignores them without a word
+        sys.exit(f"ishowtts: cannot start: unknown arguments {' '.join(strange)}; parameters and remaps follow --ros-args")
     try:
         node = make_node()
     except (ParameterException, RuntimeError) as error:     # a parameter, or rcl: a name or a QoS setting

@@ -1,7 +1,10 @@
 """parameters.py: one table; what is set is valid, what is refused says why."""
 
 from pathlib import Path
+import subprocess
+import sys
 
+from ament_index_python.packages import get_package_prefix
 import pytest
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters, SetParameters
@@ -141,6 +144,12 @@ def test_what_rcl_refuses_at_start_ends_the_process_with_one_clear_line(start_no
     assert node.process.wait(30) == 1
     log = node.log.read_text()
     assert 'cannot start' in log and says in log and 'Traceback' not in log
+
+
+def test_parameters_before_ros_args_are_not_ignored_without_a_word():
+    program = Path(get_package_prefix('ishowtts')) / 'lib/ishowtts/tts_node'
+    ended = subprocess.run([sys.executable, str(program), '-p', 'speed:=2.0', '--ros-args'], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1 and 'unknown arguments -p speed:=2.0; ' in ended.stderr and '--ros-args' in ended.stderr
 
 
 @pytest.mark.parametrize('content', [None, 'not: [valid', '/**: {ros__parameters: 3}'])
