@@ -24,7 +24,7 @@ from rclpy.utilities import remove_ros_args
 from . import ros_logging
 
 ANSWER_TIME = 2.0       # s that callbacks have for their answers when the process ends
-CLOSE_TIME = 3.0        # s that the node has to let go of everything; launch loses its patience after 5
+CLOSE_TIME = 2.0        # s that the node has to let go of everything; launch loses its patience 5 s after its signal
 
 
 class SlowCallbackGroup(ReentrantCallbackGroup):
