@@ -30,7 +30,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 refused with a reason, 2 wrong usage."""
+    """Run the command; returns the exit code: 0 done, 1 refused with a reason, 2 wrong usage, 130 Ctrl-C."""
     arguments, rest = _parser().parse_known_args(argv)
     if arguments.command != 'bench' and rest:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f'ishowtts: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _say(arguments: argparse.Namespace, _rest: list[str]) -> int:
