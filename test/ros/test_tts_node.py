@@ -306,11 +306,13 @@ def test_names_are_relative_so_namespaces_work(start_node):
 
 
 def test_another_node_of_the_same_name_is_pointed_out(start_node, client):
-    first, other = start_node(), start_node({}, '-r', '__ns:=/kitchen')
-    client.diagnostics('engine', lambda s: s.message == 'active')
+    def start(namespace):       # where no node of an earlier test was
+        return start_node({}, '-r', f'__ns:=/{namespace}')
+    first, other = start('cellar'), start('attic')
+    client.wait_for(lambda: all('listening' in node.log.read_text() for node in (first, other)), 30, 'two nodes')
     assert 'another node' not in first.log.read_text()
-    start_node()
-    client.wait_for(lambda: "there is another node '/ishowtts'" in first.log.read_text(), 30, 'warning')
+    start('cellar')
+    client.wait_for(lambda: "there is another node '/cellar/ishowtts'" in first.log.read_text(), 30, 'warning')
     assert 'another node' not in other.log.read_text()
 
 
