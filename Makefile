@@ -14,8 +14,10 @@ ENGINE ?= espeak
 # Of f5 and f5_upstream; a model.yaml beside the checkpoint describes its architecture.
 CKPT ?=
 VOCODER ?=
-MODEL ?= $(if $(CKPT),$(wildcard $(dir $(CKPT))model.yaml))
+MODEL ?= $(if $(CKPT),$(shell yaml="$$(dirname "$(CKPT)")/model.yaml"; test -f "$$yaml" && echo "$$yaml"))
 export DISTRO PYTHON
+# Through the environment and as it was written: neither make nor the shell has anything to expand in it.
+export SPOKEN := $(value TEXT)
 
 SOURCES := $(shell find msg srv action ishowtts_ros scripts launch config -type f -not -name '*.pyc') \
            CMakeLists.txt package.xml setup.py
@@ -28,7 +30,7 @@ F5_PARAMS = $(if $(CKPT),--param $(ENGINE).checkpoint="$(CKPT)") $(if $(VOCODER)
 demo:
 	@scripts/setup.sh $(if $(filter f5%,$(ENGINE)),f5,run)
 	@$(MAKE) --no-print-directory install/.built
-	@. scripts/env.sh && python3 -m ishowtts_ros.bench.ros_demo --engine "$(ENGINE)" --output demo.wav $(F5_PARAMS) -- "$(TEXT)"
+	@. scripts/env.sh && python3 -m ishowtts_ros.bench.ros_demo --engine "$(ENGINE)" --output demo.wav $(F5_PARAMS) -- "$$SPOKEN"
 
 test:
 	@scripts/setup.sh test

@@ -30,7 +30,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 refused with a reason, 2 wrong usage."""
+    """Run the command; returns the exit code: 0 done, 1 refused with a reason, 2 wrong usage, 130 Ctrl-C."""
     arguments, rest = _parser().parse_known_args(argv)
     if arguments.command != 'bench' and rest:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f'ishowtts: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _say(arguments: argparse.Namespace, _rest: list[str]) -> int:
@@ -79,13 +81,19 @@ def _bench(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 @contextmanager
 def _loaded_engine(arguments: argparse.Namespace) -> Iterator[Engine]:
-    options = {name: yaml.safe_load(value) for name, value in (option.split('=', 1) for option in arguments.option)}
-    engine = registry.create(arguments.engine, options, voices_file.load(arguments.voices_file))
+    engine = registry.create(arguments.engine, dict(arguments.option), voices_file.load(arguments.voices_file))
     engine.load(lambda done, doing: None)
     try:
         yield engine
     finally:
         engine.close()
+
+
+def _option(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition('=')
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name, yaml.safe_load(value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
 
     engine = argparse.ArgumentParser(add_help=False)
     engine.add_argument('--engine', default='espeak', choices=sorted(registry.ENGINES))
-    engine.add_argument('--option', action='append', default=[], metavar='NAME=VALUE', help='load-time option of the engine')
+    engine.add_argument('--option', action='append', type=_option, default=[], metavar='NAME=VALUE',
+                        help='load-time option of the engine')
     engine.add_argument('--voices-file', default='', help='YAML file of cloned voices')
 
     say = commands.add_parser('say', parents=[engine], help='speak a text into a WAV file')

@@ -31,13 +31,14 @@ class Health:
     device: Mapping[str, object]    # Engine's device_report
 
 
-def diagnostic_array(health: Health, node_name: str, header: Header) -> DiagnosticArray:
+def diagnostic_array(health: Health, node: str, header: Header) -> DiagnosticArray:
+    """:param node: its fully qualified name: /diagnostics is one topic for the nodes of all namespaces"""
     statuses = [_engine(health), _synthesis(health), _queue(health)]
     if health.device:
         statuses.append(_gpu(health))
     for status in statuses:
-        status.name = f'{node_name}: {status.name}'
-        status.hardware_id = node_name
+        status.name = f"{node.lstrip('/')}: {status.name}"
+        status.hardware_id = node.lstrip('/')
     return DiagnosticArray(header=header, status=statuses)
 
 

@@ -6,6 +6,7 @@ interpreter, and messages arrive late; docs/performance.md has what was seen, an
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -14,12 +15,16 @@ from typing import Callable
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.exceptions import InvalidParameterValueException
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ConditionReachedException, ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from . import ros_logging
 
 ANSWER_TIME = 2.0       # s that callbacks have for their answers when the process ends
+CLOSE_TIME = 2.0        # s that the node has to let go of everything; launch loses its patience 5 s after its signal
 
 
 class SlowCallbackGroup(ReentrantCallbackGroup):
@@ -86,6 +91,7 @@ def run(make_node: Callable) -> int:
     """Run the node that `make_node()` returns until SIGINT or SIGTERM; returns the process's exit code.
 
     The node's `close()` is called while it can still publish, so that what is under way is told to have ended.
+    What it then waits for in vain, such as a download or a compilation, ends with the process.
     """
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -95,10 +101,13 @@ def run(make_node: Callable) -> int:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:     # a params file that cannot be read ends up here
         sys.exit(f'ishowtts: cannot start: {error}')
+    if strange := remove_ros_args(sys.argv)[1:]:       # rclpy ignores them without a word
+        sys.exit(f"ishowtts: cannot start: unknown arguments {' '.join(strange)}; parameters and remaps follow --ros-args")
     try:
         node = make_node()
-    except InvalidParameterValueException as error:
+    except (ParameterException, RuntimeError) as error:     # a parameter, or rcl: a name or a QoS setting
         sys.exit(f'ishowtts: cannot start: {error}')
+    ros_logging.to_ros(node.get_logger())
     executor = NodeExecutor()
     executor.add_node(node)
     failures: list[BaseException] = []
@@ -110,15 +119,30 @@ def run(make_node: Callable) -> int:
             failures.append(error)
         ending.set()
 
+    def close() -> None:
+        try:
+            node.close()
+        except BaseException as error:
+            failures.append(error)
+
     thread = threading.Thread(target=spin, name='executor')
     thread.start()
     ending.wait()
-    node.close()
-    executor.wait_for_slow_callbacks(ANSWER_TIME)
+    closing = threading.Thread(target=close, name='closing', daemon=True)
+    closing.start()
+    closing.join(CLOSE_TIME)
+    if closing.is_alive():
+        node.get_logger().warning(f'still busy after {CLOSE_TIME:g} s; what it is busy with ends with the process')
+    else:
+        executor.wait_for_slow_callbacks(ANSWER_TIME)
     executor.stop()
     thread.join()
     executor.shutdown()
     rclpy.shutdown()
     if failures:
         raise failures[0]
+    if closing.is_alive():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)     # tearing the interpreter down under a thread that computes may crash
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+import difflib
 from typing import Any, Iterable
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -132,6 +133,18 @@ def declare(node: Node) -> list[str]:
             problems.append(f'parameter {parameter.name} cannot be {value!r}: {requirement(parameter)}')
         node.declare_parameter(parameter.name, parameter.default, descriptor, ignore_override=True)
     return problems
+
+
+def unknown(node: Node) -> str:
+    """Which parameters were given at start that the node does not have, and what was probably meant; '' if none.
+
+    ROS ignores them without a word. To be asked once the node has declared all of its own.
+    """
+    strange = [name for name in node._parameter_overrides if not node.has_parameter(name)]
+    meant = {name: difflib.get_close_matches(name, node._parameters, n=1) for name in strange[:10]}
+    names = [f"{name} (did you mean {near[0]}?)" if near else name for name, near in meant.items()]
+    rest = [f'{len(strange) - 10} more'] if len(strange) > 10 else []
+    return ', '.join(names + rest)
 
 
 def refuse(changes: Iterable[RosParameter], engine: Failover | None, configured: bool) -> SetParametersResult:

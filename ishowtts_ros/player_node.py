@@ -14,11 +14,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ishowtts.msg import AudioChunk, UtteranceEvent
 import numpy as np
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from . import parameters
 from .executor import run
 from .player import output_device
 from .player.audio_buffer import AudioBuffer, AudioFormat
@@ -90,8 +92,11 @@ class PlayerNode(Node):
         self.create_subscription(UtteranceEvent, 'utterance_events', self._on_event, QoSProfile(depth=100),
                                  qos_overriding_options=overridable)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_timer(_APPLY_PERIOD, self._tick)
-        self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)    # with use_sim_time, nobody may ever publish /clock
+        self.create_timer(_APPLY_PERIOD, self._tick, clock=steady)
+        self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=steady)
+        if unknown := parameters.unknown(self):
+            self.get_logger().warning(f'there are no such parameters, they are ignored: {unknown}')
         self._player.start()
 
     def close(self) -> None:
@@ -177,7 +182,7 @@ class PlayerNode(Node):
             'lost chunks': self._lost_chunks,
         }
         status = DiagnosticStatus(
-            level=level, name='ishowtts_player: output', message=message, hardware_id=stream.name if stream else '',
+            level=level, name=f"{self.get_fully_qualified_name().lstrip('/')}: output", message=message, hardware_id=stream.name if stream else '',
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()

@@ -11,6 +11,7 @@ from rclpy.utilities import remove_ros_args
 from std_msgs.msg import Bool
 
 from .bench.ros_client import SpeechClient
+from .conversions import new_id
 from .core.types import UtteranceState
 
 START_TIMEOUT = 600.0      # s, an engine may have to be downloaded and compiled
@@ -28,8 +29,7 @@ def main() -> int:
     try:
         client.wait_until_active(timeout=START_TIMEOUT)
         silent.clear()     # what follows is about this text
-        client.say(' '.join(remove_ros_args(sys.argv)[1:]))
-        recording = client.wait_for(client.ended, SPEECH_TIMEOUT, 'end of the speech')
+        recording = client.speak(SPEECH_TIMEOUT, id=new_id(), text=' '.join(remove_ros_args(sys.argv)[1:]))
         if recording.states[-1] is not UtteranceState.FINISHED:
             raise RuntimeError(f'{recording.states[-1].name}: {recording.reason}')
         print(f'{recording.stats.audio_duration:.2f} s of speech, RTF {recording.stats.real_time_factor:.4f}')

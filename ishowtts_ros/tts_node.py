@@ -5,6 +5,7 @@ from __future__ import annotations
 from diagnostic_msgs.msg import DiagnosticArray
 from ishowtts.msg import AudioChunk, SpeechRequest, SynthesisStats, UtteranceEvent
 from ishowtts.srv import ListVoices, SetVoice
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -48,6 +49,8 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._synthesizer: Synthesizer | None = None
         self._metrics = Metrics()
         self._progress, self._doing, self._error = 0.0, '', ''
+        self._way_back = 'configure and activate it first (ros2 lifecycle set <node> configure)'
+        self._namesakes = 0
         self._start_problems = parameters.declare(self)
         self.add_on_set_parameters_callback(
             lambda changes: parameters.refuse(changes, self._engine, configured=self._synthesizer is not None))
@@ -59,10 +62,13 @@ class TtsNode(LifecycleNodeMixin, Node):
         self._say = SayAction(
             self, lambda request: self._submit(conversions.utterance_from_request, request), self._cancel, self._header)
         self._voice_services = VoiceServices(self, parameters.value(self, 'voice_folders'), self._current_voice)
-        self.create_timer(1.0, self._publish_diagnostics)
-        self.create_timer(EXPIRY_PERIOD, self._expire)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)    # with use_sim_time, nobody may ever publish /clock
+        self.create_timer(1.0, self._publish_diagnostics, clock=steady)
+        self.create_timer(EXPIRY_PERIOD, self._expire, clock=steady)
         if self.get_parameter('autostart').value:
-            self._autostart_timer = self.create_timer(0.0, self._autostart, SlowCallbackGroup())
+            self._autostart_timer = self.create_timer(0.0, self._autostart, SlowCallbackGroup(), steady)
+        if unknown := parameters.unknown(self):
+            self.get_logger().warning(f'there are no such parameters, they are ignored: {unknown}')
 
     # --- wiring
 
@@ -151,6 +157,7 @@ class TtsNode(LifecycleNodeMixin, Node):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the engine; the node can only be destroyed after this."""
         self._release()
+        self._way_back = 'it has been shut down; end its process and start it again'
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -182,26 +189,29 @@ class TtsNode(LifecycleNodeMixin, Node):
         try:
             utterance = to_utterance(message)
             utterance_id = utterance.id
-            if self._synthesizer is None:
+            synthesizer = self._synthesizer     # a transition, in another thread, may take it away meanwhile
+            if synthesizer is None:
                 raise SpeechError(ErrorCode.NOT_ACTIVE, 'the node is not active; ' + (
-                    self._error or 'configure and activate it first (ros2 lifecycle set <node> configure)'))
-            self._synthesizer.submit(utterance)
+                    self._error or self._way_back))
+            synthesizer.submit(utterance)
             return True
         except SpeechError as error:
             self.on_event(types.UtteranceEvent(utterance_id, UtteranceState.REJECTED, error.code, str(error), text[:200]))
             return False
 
     def _cancel(self, utterance_id: str, code: str, reason: str) -> bool:
-        return self._synthesizer is not None and self._synthesizer.cancel(utterance_id, code, reason)
+        synthesizer = self._synthesizer
+        return synthesizer is not None and synthesizer.cancel(utterance_id, code, reason)
 
     def _set_voice(self, request: SetVoice.Request, response: SetVoice.Response) -> SetVoice.Response:
         wanted = [Parameter(name, value=value) for name, value in
                   (('voice', request.voice), ('nfe_step', request.nfe_step)) if value]
         try:
-            if self._engine is None:
+            engine = self._engine
+            if engine is None:
                 raise SpeechError(ErrorCode.NOT_ACTIVE, 'no engine is loaded; configure the node first')
             if request.voice:
-                self._engine.check_voice(request.voice)
+                engine.check_voice(request.voice)
             check_range('nfe_step', request.nfe_step, NFE_STEP_RANGE)
             result = self.set_parameters_atomically(wanted)
             if not result.successful:
@@ -214,12 +224,14 @@ class TtsNode(LifecycleNodeMixin, Node):
         return response
 
     def _list_voices(self, request: ListVoices.Request, response: ListVoices.Response) -> ListVoices.Response:
-        response.voices = list(self._engine.voices()) if self._engine else []
+        engine = self._engine
+        response.voices = list(engine.voices()) if engine else []
         response.current_voice, response.current_nfe_step = self._current_voice(), self.get_parameter('nfe_step').value
         return response
 
     def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        stopped = self._synthesizer.stop() if self._synthesizer else 0
+        synthesizer = self._synthesizer
+        stopped = synthesizer.stop() if synthesizer else 0
         response.success, response.message = True, f'{stopped} canceled'
         return response
 
@@ -241,8 +253,8 @@ class TtsNode(LifecycleNodeMixin, Node):
             synthesizer.expire()
 
     def _current_voice(self) -> str:
-        voice = self.get_parameter('voice').value
-        return voice or (self._engine.voice_for(self.get_parameter('language').value) if self._engine else '')
+        voice, engine = self.get_parameter('voice').value, self._engine
+        return voice or (engine.voice_for(self.get_parameter('language').value) if engine else '')
 
     # --- what the synthesizer tells (its Listener)
 
@@ -268,7 +280,16 @@ class TtsNode(LifecycleNodeMixin, Node):
     def _header(self) -> Header:
         return conversions.header(self.get_clock().now().to_msg(), self._frame_id)
 
+    def _look_for_namesakes(self) -> None:
+        """Two nodes of one name would say everything twice, and services reach one of them by chance."""
+        me = self.get_name(), self.get_namespace()
+        before, self._namesakes = self._namesakes, max(self.get_node_names_and_namespaces().count(me) - 1, 0)
+        if self._namesakes > before:
+            self.get_logger().warning(f"there is another node '{self.get_fully_qualified_name()}', or was a few seconds ago; "
+                                      'end one of them, or give them namespaces')
+
     def _publish_diagnostics(self) -> None:
+        self._look_for_namesakes()
         synthesizer, engine = self._synthesizer, self._engine
         health = diagnostics.Health(
             state=self._state_machine.current_state[1], engine=self.get_parameter('engine').value,
@@ -278,7 +299,7 @@ class TtsNode(LifecycleNodeMixin, Node):
             overflow=self.get_parameter('overflow').value,
             busy=bool(synthesizer and synthesizer.busy), paused=bool(synthesizer and synthesizer.paused), metrics=self._metrics,
             device=engine.device_report() if engine else {})
-        self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_name(), self._header()))
+        self._diagnostics_publisher.publish(diagnostics.diagnostic_array(health, self.get_fully_qualified_name(), self._header()))
 
 
 def main() -> int:

@@ -21,9 +21,10 @@ def generate_launch_description():
         launch_arguments={name: LaunchConfiguration(name) for name in ('engine', 'voice', 'play')}.items())
     sayer = Node(package='ishowtts', executable='say_once', output='screen', arguments=[LaunchConfiguration('text')])
     return LaunchDescription([
-        DeclareLaunchArgument('text', default_value='Hello! I am the voice of your robot.'),
-        DeclareLaunchArgument('engine', default_value='espeak'),
-        DeclareLaunchArgument('voice', default_value=''),
+        DeclareLaunchArgument('text', default_value='Hello! I am the voice of your robot.',
+                              description='what to say'),
+        DeclareLaunchArgument('engine', default_value='espeak', description='espeak, f5 or f5_upstream'),
+        DeclareLaunchArgument('voice', default_value='', description="'' is the engine's default voice"),
         DeclareLaunchArgument('play', default_value='true', description='also play the audio on this machine'),
         speech,
         sayer,

@@ -3,6 +3,8 @@
 ros2 launch ishowtts tts.launch.py engine:=espeak voice:=en-us+f3 play:=true
 """
 
+from pathlib import Path
+
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -33,12 +35,15 @@ def nodes(context):
     if speech.get('nfe_step', '').lstrip('-').isdigit():
         # Anything but a number is left for the node to refuse: it knows the valid range.
         speech['nfe_step'] = int(speech['nfe_step'])
-    params_file, namespace = LaunchConfiguration('params_file'), LaunchConfiguration('namespace')
+    namespace = LaunchConfiguration('namespace')
+    params_file = Path(LaunchConfiguration('params_file').perform(context)).expanduser()
+    if not params_file.is_file():       # launch would warn, and start a robot with other settings than were meant
+        raise FileNotFoundError(f"there is no params_file '{params_file}'")
     return [
         Node(package='ishowtts', executable='tts_node', name='ishowtts', output='screen',
-             namespace=namespace, parameters=[params_file, speech]),
+             namespace=namespace, parameters=[str(params_file), speech]),
         Node(package='ishowtts', executable='player_node', name='ishowtts_player', output='screen',
-             namespace=namespace, parameters=[params_file, given(context, 'device')],
+             namespace=namespace, parameters=[str(params_file), given(context, 'device')],
              condition=IfCondition(LaunchConfiguration('play'))),
     ]
 

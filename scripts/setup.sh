@@ -9,6 +9,9 @@ python=${PYTHON:-python3}
 
 die() { echo "ishowtts: $*" >&2; exit 1; }
 
+plain() { local LC_ALL=C; [[ $1 != *[!!-~]* ]]; }
+plain "$PWD" || die "ROS's build tools fail in folders with spaces or letters beyond ASCII, such as '$PWD'; move this one elsewhere"
+
 # An ament prefix that is not of PyPI's wheels (scripts/env.sh) means that an apt (or source-built) ROS is sourced.
 system_ros() { [ -n "${AMENT_PREFIX_PATH:-}" ] && [ -z "${_ROS_WHEELS_BOOTSTRAP_COMPLETE:-}" ]; }
 

@@ -61,7 +61,7 @@ def conversation(arguments: argparse.Namespace, timeout: float = 600.0, **parame
     :param arguments: of a `parser`
     :param timeout: s to wait for the node, which may have a large engine to load
     :param parameters: of the node, unless the arguments have them
-    :raises TimeoutError, ChildProcessError: see SpeechClient.wait_until_active
+    :raises TimeoutError, RuntimeError, ChildProcessError: see SpeechClient.wait_until_active
     """
     asked = {name: yaml.safe_load(value) for name, value in (given.split('=', 1) for given in arguments.param)}
     with isolated():
@@ -177,15 +177,30 @@ class SpeechClient(Node):
         """Wait until the node takes requests.
 
         :param node: its process, if it is a child of this one
-        :raises TimeoutError: it does not in time, perhaps because it could not be configured
+        :raises TimeoutError: it does not in time
+        :raises RuntimeError: it could not be configured, and why
         :raises ChildProcessError: it has ended
         """
+        refusals: list[str] = []
+
+        def on_diagnostics(message: DiagnosticArray) -> None:
+            refusals.extend(status.message for status in message.status
+                            if status.name == self._status_name('engine') and status.level == DiagnosticStatus.ERROR)
+
         def active() -> bool:
             if node and node.process.poll() is not None:
                 raise ChildProcessError(f'the speech node ended with exit code {node.process.returncode}')
-            return self.count_publishers('audio') and self.state() == 'active'
+            refused = list(refusals)
+            state = self.state() if self.count_publishers('audio') else ''
+            if refused and state == 'unconfigured':
+                raise RuntimeError(refused[-1])
+            return state == 'active'
 
-        self.wait_for(active, timeout, 'active speech node; see its log')
+        subscription = self.create_subscription(DiagnosticArray, '/diagnostics', on_diagnostics, 10)
+        try:
+            self.wait_for(active, timeout, 'active speech node; see its log')
+        finally:
+            self.destroy_subscription(subscription)
         self.wait_for_node(timeout)
 
     def call(self, service_type, name: str, timeout: float = 10.0, **fields):
@@ -226,11 +241,15 @@ class SpeechClient(Node):
         found: list[DiagnosticStatus] = []
 
         def on_message(message: DiagnosticArray) -> None:
-            found.extend(status for status in message.status if status.name == f'ishowtts: {name}' and condition(status))
+            found.extend(status for status in message.status if status.name == self._status_name(name) and condition(status))
         subscription = self.create_subscription(DiagnosticArray, '/diagnostics', on_message, 10)
         status = self.wait_for(lambda: found, timeout, f'diagnostics of {name}')[0]
         self.destroy_subscription(subscription)
         return status
+
+    def _status_name(self, name: str) -> str:
+        """As the node of this client's namespace has it."""
+        return f'{self.get_namespace()}/ishowtts: {name}'.lstrip('/')
 
     def _of(self, message) -> Recording:
         return self.recordings.setdefault(message.utterance_id, Recording())

@@ -21,9 +21,11 @@ def main() -> int:
             published = time.monotonic()
             client.say(arguments.text)
             recording = client.wait_for(client.ended, arguments.timeout, 'end of the speech')
-    except (TimeoutError, ChildProcessError) as error:
+    except (TimeoutError, RuntimeError, ChildProcessError) as error:
         print(f'ishowtts: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     if recording.states[-1] is not UtteranceState.FINISHED:
         print(f'ishowtts: {recording.states[-1].name} ({recording.code}): {recording.reason}', file=sys.stderr)
         return 1

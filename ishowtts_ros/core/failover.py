@@ -123,8 +123,7 @@ class Failover:
         if self._retry:
             self._retry.join()
         for engine in (self._main, self._fallback):
-            if engine:
-                engine.close()
+            _close(engine)
 
     def _load_fallback(self) -> None:
         try:
@@ -156,8 +155,7 @@ class Failover:
 
         while not self._closing.wait(self._retry_period):
             try:
-                if self._main:
-                    self._main.close()
+                _close(self._main)
                 self._load_main(unless_closing)
                 self._recovered.set()
                 return
@@ -169,3 +167,11 @@ class Failover:
         name = voice or self.voice_for('')
         return self._registry.get(name).language if name in self._registry else ''
 
+
+def _close(engine: Engine | None) -> None:
+    """Close an engine. Whatever is wrong with a broken one must hold up neither the other nor those who wait."""
+    try:
+        if engine:
+            engine.close()
+    except Exception as error:
+        log.error('engine %s could not be closed: %s: %s', engine.name, type(error).__name__, error)

@@ -426,4 +426,4 @@ def check_range(name: str, value: float, valid: tuple[float, float]) -> None:
     """Zero means "current" and passes. :raises SpeechError: INVALID_PARAMETER, naming the range"""
     low, high = valid
     if value and not low <= value <= high:
-        raise SpeechError(ErrorCode.INVALID_PARAMETER, f'{name} {value} is not in {low} to {high}')
+        raise SpeechError(ErrorCode.INVALID_PARAMETER, f'{name} {round(value, 6)} is not in {low} to {high}')

@@ -149,7 +149,7 @@ class EspeakEngine:
 
     def _open(self) -> tuple[ctypes.CDLL, bytes | None]:
         """The library and its data path (None = where the library itself looks)."""
-        path, data_path = self._config.library, self._config.data_path
+        path, data_path = os.path.expanduser(self._config.library), os.path.expanduser(self._config.data_path)
         if not path:
             try:
                 import espeakng_loader

@@ -68,7 +68,7 @@ class F5UpstreamEngine(ClonedVoicesEngine):
         except ImportError as error:
             raise SpeechError(ErrorCode.ENGINE_UNAVAILABLE,
                               f"engine 'f5_upstream' needs the f5-tts package: {error}; "
-                              "pip install 'ishowtts[upstream]', or choose engine 'f5'") from error
+                              "pip install '.[upstream]' in the folder of ishowtts, or choose engine 'f5'") from error
         config = self._config
         if config.normalize_text:
             prepare()

@@ -33,11 +33,11 @@ def create(name: str, options: Mapping[str, Any] | None = None, voices: VoiceReg
     try:
         module = importlib.import_module(f'.{module_name}', __package__)
     except ImportError as error:
-        package = f'ishowtts[{extra}]' if extra else 'ishowtts'
+        package = f'.[{extra}]' if extra else '.'
         raise SpeechError(
             ErrorCode.ENGINE_UNAVAILABLE,
             f"engine '{name}' needs a package that is not installed: {error}; "
-            f"pip install '{package}', or choose another engine") from error
+            f"pip install '{package}' in the folder of ishowtts, or choose another engine") from error
     config_type = getattr(module, config_class)
     fields = {field.name for field in dataclasses.fields(config_type)}
     unknown = set(options or {}) - fields

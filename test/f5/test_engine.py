@@ -388,6 +388,6 @@ def test_the_settings_file_has_every_option_and_the_engine_takes_them():
     import yaml
 
     path = Path(__file__).resolve().parents[2] / 'config' / 'f5.yaml'
-    options = yaml.safe_load(path.read_text(encoding='utf-8'))['/**']['ros__parameters']['f5']
+    options = yaml.safe_load(path.read_text(encoding='utf-8'))['/**/ishowtts']['ros__parameters']['f5']
     assert set(options) == {field.name for field in dataclasses.fields(F5Config)}
     registry.create('f5', options)

@@ -91,3 +91,24 @@ def test_demo_launch_speaks_its_text_and_ends(launch):
     assert process.wait(90) == 0, process.log.read_text()
     log = process.log.read_text()
     assert 's of speech' in log and 'Traceback' not in log
+
+
+def test_a_params_file_that_is_not_there_starts_nothing(launch):
+    process = launch('tts.launch.py', 'play:=false', 'params_file:=/nowhere/mine.yaml')
+    assert process.wait(60) != 0
+    log = process.log.read_text()
+    assert "no params_file '/nowhere/mine.yaml'" in log and 'started with pid' not in log
+
+
+def test_a_params_file_may_be_named_from_the_home_directory(launch, tmp_path, monkeypatch):
+    """A shell leaves the ~ of params_file:=~/mine.yaml as it is."""
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'mine.yaml').write_text('/**: {ros__parameters: {voice: fr}}')
+    launch('tts.launch.py', 'play:=false', 'params_file:=~/mine.yaml')
+    assert hear().stats.voice == 'fr'
+
+
+def test_a_demo_whose_engine_cannot_be_loaded_ends_and_says_why(launch):
+    process = launch('demo.launch.py', 'voice:=en-uss', 'play:=false')
+    process.wait(60)
+    assert "say_once: parameter voice: unknown voice 'en-uss'" in process.log.read_text()

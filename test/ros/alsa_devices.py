@@ -173,7 +173,7 @@ class PlayerClient:
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:
-            if status.name == 'ishowtts_player: output':
+            if status.name.endswith('ishowtts_player: output'):
                 self.level, self.message = status.level, status.message
                 self.diagnostics = {entry.key: entry.value for entry in status.values}
 

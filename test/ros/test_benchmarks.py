@@ -29,3 +29,10 @@ def test_interrupt():
     for name in ('last_chunk_ms', 'first_audio_ms', 'player_silent_ms'):
         assert 0 < measured[name]['p50'] <= measured[name]['p95'] <= measured[name]['max'] < PATIENCE, printed
     assert 'silence at the output of the player' in printed
+
+
+@pytest.mark.timeout(150)
+def test_a_demo_whose_engine_cannot_be_loaded_ends_at_once_and_says_why(tmp_path):
+    result = subprocess.run([sys.executable, '-m', 'ishowtts_ros.bench.ros_demo', '--param', 'espeak.voice=en-uss',
+                             '--output', str(tmp_path / 'demo.wav'), 'Hello.'], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1 and result.stderr.splitlines()[-1].startswith("ishowtts: unknown voice 'en-uss'; closest")

@@ -1,7 +1,10 @@
 """parameters.py: one table; what is set is valid, what is refused says why."""
 
 from pathlib import Path
+import subprocess
+import sys
 
+from ament_index_python.packages import get_package_prefix
 import pytest
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters, SetParameters
@@ -114,6 +117,39 @@ def test_a_node_starts_with_the_file_of_all_defaults(start_node, client):
     client.wait_until_active(start_node({}, '--params-file', str(ROOT / 'config/tts.yaml')))
     assert client.speak(id='a', text='Good.').states[-1].name == 'FINISHED'
     assert 'fixed while the node runs' in set_parameter(client, 'voice_folders', ['/']).reason
+
+
+def test_parameters_that_do_not_exist_are_pointed_out_with_what_was_meant(start_node, client, tmp_path):
+    file = tmp_path / 'params.yaml'
+    file.write_text('/**: {ros__parameters: {sped: 1.3, zzz: 1, voice: fr, use_sim_time: false,'
+                    ' qos_overrides: {/text: {subscription: {depth: 5, reliabilty: reliable}}}}}')
+    nodes = [start_node({}, '--params-file', str(file)),
+             start_node({'volumee': 1.0, 'volume': 0.5}, executable='player_node')]
+    for node in nodes:
+        client.wait_for(lambda: 'are ignored' in node.log.read_text(), 30, 'warning')
+    speech, player = ([line for line in node.log.read_text().splitlines() if 'are ignored' in line] for node in nodes)
+    assert len(speech) == 1 and 'WARN' in speech[0] and speech[0].endswith(
+        'qos_overrides./text.subscription.reliabilty (did you mean qos_overrides./text.subscription.reliability?)'), speech
+    assert ' sped (did you mean speed?)' in speech[0] and ' zzz,' in speech[0]
+    assert ' voice' not in speech[0] and 'use_sim_time' not in speech[0] and 'depth' not in speech[0]
+    assert player[0].endswith('ignored: volumee (did you mean volume?)')
+    client.wait_until_active(nodes[0])
+    assert client.speak(id='a', text='Bonjour.').stats.voice == 'fr'
+
+
+@pytest.mark.parametrize('name, value, says', [
+    ('use_sim_time', 5, 'use_sim_time'), ('qos_overrides./text.subscription.reliability', 'good', 'reliability')])
+def test_what_rcl_refuses_at_start_ends_the_process_with_one_clear_line(start_node, name, value, says):
+    node = start_node({name: value})
+    assert node.process.wait(30) == 1
+    log = node.log.read_text()
+    assert 'cannot start' in log and says in log and 'Traceback' not in log
+
+
+def test_parameters_before_ros_args_are_not_ignored_without_a_word():
+    program = Path(get_package_prefix('ishowtts')) / 'lib/ishowtts/tts_node'
+    ended = subprocess.run([sys.executable, str(program), '-p', 'speed:=2.0', '--ros-args'], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1 and 'unknown arguments -p speed:=2.0; ' in ended.stderr and '--ros-args' in ended.stderr
 
 
 @pytest.mark.parametrize('content', [None, 'not: [valid', '/**: {ros__parameters: 3}'])

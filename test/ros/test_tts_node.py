@@ -3,19 +3,24 @@
 import signal
 import threading
 
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from ishowtts.msg import SpeechRequest
 from ishowtts.srv import ListVoices, SetVoice
+from ishowtts_ros import conversions
 from ishowtts_ros.core.audio import rms
-from ishowtts_ros.core.types import ErrorCode, UtteranceState
+from ishowtts_ros.core.failover import Failover
+from ishowtts_ros.core.synthesizer import Synthesizer
+from ishowtts_ros.core.types import ErrorCode, SynthesisSettings, UtteranceState
+from ishowtts_ros.engines import registry
+from ishowtts_ros.tts_node import TtsNode
 
 QUEUED, STARTED, FINISHED, CANCELED, REJECTED, FAILED = UtteranceState
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
@@ -240,6 +245,53 @@ def test_the_process_ends_cleanly_while_speaking(speaking_node, client, how):
     assert 'Traceback' not in node.log.read_text(), node.log.read_text()
 
 
+def test_the_process_ends_soon_though_an_engine_is_deep_in_loading(start_node, client):
+    """It asks once a minute whether it is still wanted, as one that compiles or waits for a download does."""
+    node = start_node({'engine': 'tone', 'tone.load_time': 600.0})
+    client.diagnostics('engine', lambda s: 'loading' in s.message)
+    assert node.stop(timeout=15) == 0
+    assert 'ends with the process' in node.log.read_text() and 'Traceback' not in node.log.read_text()
+
+
+@pytest.mark.parametrize('executable, status', [('tts_node', 'ishowtts: engine'), ('player_node', 'ishowtts_player: output')])
+def test_with_simulated_time_that_nobody_publishes_the_nodes_still_tell_how_they_are(start_node, client, executable, status):
+    heard = []
+    client.create_subscription(DiagnosticArray, '/diagnostics', lambda message: heard.extend(message.status), 10)
+    start_node({'use_sim_time': True}, executable=executable)
+    client.wait_for(lambda: [s for s in heard if s.name == status], 30, 'diagnostics')
+
+
+class FreedMeanwhile(TtsNode):
+    """Its engine is there at the first look and gone at the second, as when a transition comes in between."""
+
+    _kept = {}
+
+    def _look(self, name):
+        return self._kept.pop(name, None)
+
+    _synthesizer = property(lambda self: self._look('synthesizer'), lambda self, value: self._kept.update(synthesizer=value))
+    _engine = property(lambda self: self._look('engine'), lambda self, value: self._kept.update(engine=value))
+
+
+@pytest.mark.parametrize('ask', [
+    lambda node: node._submit(conversions.utterance_from_text, String(data='hello')),
+    lambda node: node._cancel('nobody', '', ''),
+    lambda node: node._stop(Trigger.Request(), Trigger.Response()),
+    lambda node: node._set_voice(SetVoice.Request(voice='low'), SetVoice.Response()),
+    lambda node: node._list_voices(ListVoices.Request(), ListVoices.Response()),
+    lambda node: node._current_voice(),
+], ids=['submit', 'cancel', 'stop', 'set_voice', 'list_voices', 'current_voice'])
+def test_a_request_may_come_just_while_the_engine_is_freed(ask):
+    node, engine = FreedMeanwhile(), Failover(lambda: registry.create('tone'))
+    synthesizer = Synthesizer(engine, SynthesisSettings, node)
+    node._synthesizer, node._engine = synthesizer, engine
+    try:
+        ask(node)       # raises nothing: in the executor's thread that would be the end of the process
+    finally:
+        synthesizer.close()
+        node.destroy_node()
+
+
 def test_names_are_relative_so_namespaces_work(start_node):
     from ishowtts_ros.bench.ros_client import SpeechClient
     node = start_node({}, '-r', '__ns:=/kitchen')
@@ -247,8 +299,29 @@ def test_names_are_relative_so_namespaces_work(start_node):
     try:
         client.wait_until_active(node)
         assert client.speak(id='a', text='Hello').states[-1] is FINISHED
+        status = client.diagnostics('engine', lambda s: True)
+        assert (status.name, status.hardware_id) == ('kitchen/ishowtts: engine', 'kitchen/ishowtts')
     finally:
         client.close()
+
+
+def test_another_node_of_the_same_name_is_pointed_out(start_node, client):
+    def start(namespace):       # where no node of an earlier test was
+        return start_node({}, '-r', f'__ns:=/{namespace}')
+    first, other = start('cellar'), start('attic')
+    client.wait_for(lambda: all('listening' in node.log.read_text() for node in (first, other)), 30, 'two nodes')
+    assert 'another node' not in first.log.read_text()
+    start('cellar')
+    client.wait_for(lambda: "there is another node '/cellar/ishowtts'" in first.log.read_text(), 30, 'warning')
+    assert 'another node' not in other.log.read_text()
+
+
+def test_after_the_last_transition_a_rejection_tells_the_only_cure(start_node, client):
+    start_node({'autostart': False})
+    client.wait_for_node()
+    assert transition(client, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) and client.state() == 'finalized'
+    rejected = client.speak(id='a', text='anyone there?')
+    assert rejected.code == ErrorCode.NOT_ACTIVE and 'start it again' in rejected.reason
 
 
 def test_a_burst_of_requests_loses_none(speaking_node, client):

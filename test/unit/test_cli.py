@@ -34,3 +34,16 @@ def test_voices_lists_them(capsys):
     assert cli.main(['voices']) == 0
     printed = capsys.readouterr().out
     assert 'en-us\n' in printed and ' f3 ' in printed
+
+
+def test_an_option_without_a_value_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(['say', 'Hi', '--option', 'voice'])
+    assert ended.value.code == 2 and "'voice' is not NAME=VALUE" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_traceback(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(cli.audio, 'write_wav', interrupted)
+    assert cli.main(['say', 'Hi', '-o', str(tmp_path / 'x.wav')]) == 130

@@ -122,6 +122,20 @@ def test_espeak_options_that_cannot_work_say_what_to_set(espeak, options, says):
         espeak.load(ignore)     # also shows that the failed load gave the library back
 
 
+def test_espeak_paths_may_start_at_the_home_directory(espeak, tmp_path, monkeypatch):
+    loader = pytest.importorskip('espeakng_loader', reason='espeak is the system\'s here')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'my lib').symlink_to(loader.get_library_path())
+    (tmp_path / 'my data').symlink_to(loader.get_data_path())
+    espeak.close()
+    try:
+        homely = registry.create('espeak', {'library': '~/my lib', 'data_path': '~/my data'})
+        homely.load(ignore)
+        homely.close()
+    finally:
+        espeak.load(ignore)
+
+
 def test_tone_is_deterministic_and_as_long_as_its_text():
     engine = registry.create('tone', {'seconds_per_character': 0.1})
     engine.load(ignore)

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from ishowtts_ros.core.failover import FAILURES, Failover
+from ishowtts_ros.core.synthesizer import Synthesizer
 from ishowtts_ros.core.types import ErrorCode, SpeechError, SynthesisSettings
 from ishowtts_ros.core.voices import unknown_voice, Voice, VoiceRegistry
 
@@ -202,3 +203,26 @@ def test_a_batch_that_fails_as_a_whole_is_one_hand_over():
     retries = [thread for thread in threading.enumerate() if thread.name == 'engine_retry']
     assert retries == [engines._retry]
     engines.close()
+
+
+class Wreck(PlainEngine):
+    """Broken so badly that it cannot even be closed, as after a fault of its device."""
+
+    def close(self):
+        super().close()
+        raise RuntimeError('device fault')
+
+
+def test_an_engine_that_cannot_be_closed_holds_up_neither_the_other_nor_its_return():
+    main, fallback = Wreck('main', bad_loads=1), PlainEngine('fallback')
+    engines = loaded(main, fallback, retry_period=1e-3)
+    assert main.loaded_again.wait(DEADLINE), 'loaded anew although it could not be closed'
+    engines.close()
+    assert fallback.closes == 1
+
+
+def test_loading_that_fails_is_told_even_if_the_engine_cannot_be_closed(recorder):
+    synthesizer = Synthesizer(Failover(lambda: Wreck('main', bad_loads=1)), SynthesisSettings, recorder)
+    with pytest.raises(SpeechError, match='no checkpoint'):
+        synthesizer.start(lambda done, what: None).result(DEADLINE)
+    synthesizer.close()

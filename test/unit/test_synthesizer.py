@@ -132,6 +132,7 @@ def test_an_engine_error_fails_that_utterance_only(make, recorder, word, code, r
     ({'nfe_step': 129}, ErrorCode.INVALID_PARAMETER, '1 to 128'),
     ({'nfe_step': -1}, ErrorCode.INVALID_PARAMETER, '1 to 128'),
     ({'speed': 9.0}, ErrorCode.INVALID_PARAMETER, '0.25 to 4.0'),
+    ({'speed': float(np.float32(0.1))}, ErrorCode.INVALID_PARAMETER, 'speed 0.1 is not in 0.25 to 4.0'),
     ({'speed': float('nan')}, ErrorCode.INVALID_PARAMETER, '0.25 to 4.0'),
 ])
 def test_a_bad_request_is_rejected_with_its_cure(make, recorder, fields, code, says):
