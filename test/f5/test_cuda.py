@@ -106,7 +106,8 @@ def test_graphs_replay_and_are_the_same(mode):
         assert relative_error(mel.cpu(), on_cpu(case)) <= 1e-3      # TF32 is off, but sums run in another order
     after = sampler.counters
     assert after['graph_replays'] - before['graph_replays'] == 3 * SOLVER['nfe_step']
-    assert after['graph_captures'] == before['graph_captures'] == len(F5Config().bucket_frames)
+    # compiled code is warmed up without guidance too, which makes a graph of its own
+    assert after['graph_captures'] == before['graph_captures'] == len(F5Config().bucket_frames) + (mode != 'none')
     assert after['compiled_frames'] == before['compiled_frames']
 
 
