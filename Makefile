@@ -1,6 +1,7 @@
 # make demo [TEXT="..."]   hear it: a node speaks, another process records demo.wav
 # make demo ENGINE=f5 [CKPT=model.safetensors] [VOCODER=folder] [MODEL=model.yaml]
 # make test                every test
+# make gpu-check           where a GPU is: its tests and the f5 benchmark, 10 minutes; leaves gpu-check.log and rtf.png
 # make build               build only; then `. scripts/env.sh` puts a shell into the built environment
 #
 # All set-up goes into ./.venv and ./install. Where an apt ROS is sourced, it is used with its Python;
@@ -22,7 +23,7 @@ export SPOKEN := $(value TEXT)
 SOURCES := $(shell find msg srv action ishowtts_ros scripts launch config -type f -not -name '*.pyc') \
            CMakeLists.txt package.xml setup.py
 
-.PHONY: demo test build clean
+.PHONY: demo test gpu-check build clean
 
 F5_PARAMS = $(if $(CKPT),--param $(ENGINE).checkpoint="$(CKPT)") $(if $(VOCODER),--param $(ENGINE).vocoder="$(VOCODER)") \
             $(if $(MODEL),--param $(ENGINE).model="$(MODEL)")
@@ -38,6 +39,13 @@ test:
 	@$(MAKE) --no-print-directory install/.built
 	@. scripts/env.sh && python3 -m pytest $(or $(PYTEST_ARGS),test)
 
+gpu-check:
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory install/.built
+	@set -o pipefail; . scripts/env.sh; { python3 -m pytest test/f5/test_cuda.py -v --durations=10 || failed=1; \
+	  ishowtts bench rtf --device cuda --limit 240 --plot rtf.png; \
+	  ishowtts bench rtf --device cuda --limit 60 --engines f5 --option streaming=true; exit $${failed:-0}; } 2>&1 | tee gpu-check.log
+
 build:
 	@scripts/setup.sh run
 	@$(MAKE) --no-print-directory install/.built
@@ -47,4 +55,4 @@ install/.built: $(SOURCES)
 	@touch $@
 
 clean:
-	rm -rf .venv build install log demo.wav
+	rm -rf .venv build install log demo.wav gpu-check.log rtf.png

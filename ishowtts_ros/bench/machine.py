@@ -48,11 +48,11 @@ def synchronize(device: Any) -> None:
 
 
 def peak_memory(device: Any) -> float:
-    """Highest so far [GiB]: of the GPU, or of this process on a CPU, where it counts all engines together."""
+    """Highest so far [GiB], of all engines together: what torch held on the GPU, CUDA graphs included, or this process on a CPU."""
     import torch
 
     if device.type == 'cuda':
-        return torch.cuda.max_memory_allocated(device) / 2**30
+        return torch.cuda.max_memory_reserved(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

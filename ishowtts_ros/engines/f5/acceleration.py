@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Callable, ContextManager, Iterator, Mapping, Sequence
+import weakref
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from ...core.types import ErrorCode, SpeechError
 from .config import F5Config, invalid
 
 _MAX_FRAMES_PER_FUNCTION = 256      # dynamo's own limit is 8, past which it runs eager without a word
+_SIDE_STREAMS = 32                  # that torch has on a device: whoever asks for more is given the same ones again
+_MAX_GRAPHS = _SIDE_STREAMS - 2     # a stream for each, one for uploads, one for the graph that comes before the oldest goes
 
 
 @dataclass
@@ -120,6 +123,14 @@ def _tf32_settings() -> list[tuple[object, str, object, object]]:
         return [(owner, 'fp32_precision', 'ieee', owner.fp32_precision) for owner in (matmul, cudnn.conv)]
 
 
+def current(device: torch.device) -> ContextManager[None]:
+    """In here new events and graphs, memory figures and the current stream are those of `device`.
+
+    Without, they are of device 0 in every new thread, whichever device the model is on.
+    """
+    return torch.cuda.device(device) if device.type == 'cuda' else nullcontext()
+
+
 def exactness(device: torch.device, dtype: torch.dtype) -> Callable[[], ContextManager[None]]:
     """What to compute in: `exact_fp32` for fp32 on a GPU; elsewhere there is nothing to set."""
     return exact_fp32 if device.type == 'cuda' and dtype is torch.float32 else nullcontext
@@ -214,21 +225,57 @@ class Pace:
             self._events[0].synchronize()       # the step before; an event never recorded does not block
 
 
+class CaptureStreams:
+    """Streams to capture on, never one for two living graphs.
+
+    cuBLAS has a workspace for each stream, whose address graphs remember. With one stream for all graphs, as in
+    torch.cuda.graph's default, the workspace lies in the memory of the graph that was captured first, and with torch
+    2.12 to 2.14 goes with any of them: the others then write into memory that is not theirs (pytorch#193402).
+    """
+
+    def __init__(self):
+        self._made: list[torch.cuda.Stream] = []
+        self._idle: list[torch.cuda.Stream] = []
+
+    def lend(self, graph: StepGraph, device: torch.device) -> torch.cuda.Stream:
+        """A stream of `device` for as long as `graph` lives."""
+        stream = next((idle for idle in self._idle if idle.device == device), None)
+        if stream is not None:
+            self._idle.remove(stream)           # rather than a new one: it has its workspace already
+        else:
+            stream = self._new(device)
+        weakref.finalize(graph, self._idle.append, stream)
+        return stream
+
+    def _new(self, device: torch.device) -> torch.cuda.Stream:
+        for _ in range(_SIDE_STREAMS):
+            stream = torch.cuda.Stream(device)
+            if stream not in self._made:
+                break
+        self._made.append(stream)
+        return stream
+
+
+_capture_streams = CaptureStreams()         # of the process, as torch's streams are
+
+
 class StepGraph:
     """One solver step of one shape, captured as a CUDA graph over static buffers."""
 
     def __init__(self, step: Callable[..., Tensor], inputs: Sequence[Tensor | None]):
         """Capture `step(*inputs)`, whose result goes back into the first input. The inputs become the buffers."""
         self._inputs = [tensor.clone() if tensor is not None else None for tensor in inputs]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):           # libraries choose kernels and workspaces outside the capture
-            for _ in range(2):
+        stream = _capture_streams.lend(self, inputs[0].device)
+        stream.wait_stream(torch.cuda.current_stream())
+        # also brings the current stream back where a capture fails: torch.cuda.graph then leaves its own behind
+        with torch.cuda.stream(stream):
+            for _ in range(2):                  # libraries choose kernels and workspaces outside the capture
                 step(*self._inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._inputs[0].copy_(step(*self._inputs))
+            self._graph = torch.cuda.CUDAGraph()
+            # what other threads do meanwhile, such as loading an engine, must not spoil the capture
+            with torch.cuda.graph(self._graph, stream=stream, capture_error_mode='thread_local'):
+                self._inputs[0].copy_(step(*self._inputs))
+        torch.cuda.current_stream().wait_stream(stream)
 
     def set(self, start: int, tensors: Sequence[Tensor | None]) -> None:
         """Copy into the buffers from position `start` on. Shapes must be those of the capture."""
@@ -249,7 +296,7 @@ class StepGraph:
 
 
 class StepGraphs:
-    """Captured steps by shape, bounded in memory: the least recently used is dropped first."""
+    """Captured steps by shape, bounded in memory and number: the least recently used is dropped first."""
 
     def __init__(self, memory_limit: float, counters: Counters):
         """:param memory_limit: GiB that captured graphs may hold together"""
@@ -263,8 +310,12 @@ class StepGraphs:
         if key not in self._graphs:
             self._graphs[key] = self._capture(step, inputs)
         self._graphs.move_to_end(key)
-        while len(self._graphs) > 1 and self.bytes > self._limit:
-            self._graphs.popitem(last=False)
+        excess = []
+        while len(self._graphs) > 1 and (self.bytes > self._limit or len(self._graphs) > _MAX_GRAPHS):
+            excess.append(self._graphs.popitem(last=False))
+        if excess:
+            excess.clear()
+            torch.cuda.empty_cache()            # until then torch keeps the memory of a graph that is gone
         return self._graphs[key][0]
 
     def _capture(self, step: Callable[..., Tensor], inputs: Sequence[Tensor | None]) -> tuple[StepGraph, int]:
@@ -281,6 +332,7 @@ class StepGraphs:
         """Give back the graphs of larger batches."""
         for key in [key for key in self._graphs if key[0][0] > size]:
             del self._graphs[key]
+        torch.cuda.empty_cache()
 
     @property
     def bytes(self) -> int:

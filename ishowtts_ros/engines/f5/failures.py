@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 
 from ...core.types import ErrorCode, SpeechError
+
+# What torch, its libraries and drivers say; torch has a type of its own only for its own allocator's failures
+_OUT_OF_MEMORY = (
+    'out of memory', "can't allocate memory",
+    'ALLOC_FAILED',             # cuBLAS and cuDNN
+    'NVML_SUCCESS == r',        # torch's allocator on a Jetson: it fails to find out how much there was (pytorch#185240)
+)
+# After these a process has no GPU any more (CUDA runtime API, cudaError: "must be terminated and relaunched")
+_GPU_IS_LOST = ('illegal memory access', 'device-side assert', 'unspecified launch failure', 'misaligned address',
+                'illegal instruction')
+
+logger = logging.getLogger(__name__)
 
 
 def as_speech_error(error: Exception, code: str = ErrorCode.ENGINE_FAILED) -> SpeechError:
@@ -19,22 +33,28 @@ def as_speech_error(error: Exception, code: str = ErrorCode.ENGINE_FAILED) -> Sp
         return SpeechError(ErrorCode.OUT_OF_MEMORY,
                            'not enough memory; say it in shorter sentences, lower max_batch or graph_memory_limit, '
                            'choose a 16-bit dtype, or free memory used by other programs')
+    if any(text in str(error) for text in _GPU_IS_LOST):
+        return SpeechError(code, f'{type(error).__name__}: {error}'.strip() + '; after this no engine can use the GPU '
+                           'until the node is started anew')
     return SpeechError(code,
                        f'{type(error).__name__}: {error}'.strip() + '; with compile: none, cuda_graphs: false and '
                        "dtype: float32 the engine is at its simplest, and engine 'f5_upstream' is the way back")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """On the GPU or on the host; torch has a type of its own only for the GPU."""
+    """On the GPU or on the host."""
     return (isinstance(error, (torch.OutOfMemoryError, MemoryError))
-            or isinstance(error, RuntimeError) and ("can't allocate memory" in str(error)
-                                                    or 'out of memory' in str(error)))
+            or isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY))
 
 
 def release_memory() -> None:
-    """Give what torch keeps for later back to the GPU."""
-    if torch.cuda.is_available():
+    """Give what torch keeps for later back to the GPU. Never an error, since it is what follows one."""
+    if not torch.cuda.is_initialized():
+        return
+    try:
         torch.cuda.empty_cache()
+    except RuntimeError as error:       # the GPU is lost
+        logger.warning('no GPU memory could be given back: %s', error)
 
 
 def finite(wave: np.ndarray) -> np.ndarray:

@@ -19,8 +19,9 @@ from torch import Tensor
 from ...core.engine import Progress
 from ...core.types import ErrorCode, SpeechError
 from . import int8
-from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload, exactness, is_faster, paying_batch
+from .acceleration import Compiler, Counters, Pace, StepGraphs, Upload, current, exactness, is_faster, paying_batch
 from .config import FRAME_RATE, F5Config
+from .failures import is_out_of_memory, release_memory
 from .model import Conditioning, DiT, Parts, Prompt, block, embed, project
 
 # Empirically pruned step sampling (EPSS): times in 1/32, by nfe_step (upstream model/utils.py get_epss_timesteps)
@@ -35,6 +36,7 @@ _EPSS = {
 _MAX_FRAMES = 65_536            # upstream CFM.sample's max_duration
 _MAX_SCHEDULES = 8              # AdaLN tables kept; 1 to 9 MB each
 _NO_GUIDANCE = 1e-5             # below, upstream runs the conditional pass alone
+_MASK_ALIGNMENT = 8             # elements of a row: attention kernels copy the mask in every block where it is another
 _GRAPH_TOLERANCE = 1e-2         # relative; the same kernels in the same order differ by nothing or next to nothing
 
 logger = logging.getLogger(__name__)
@@ -101,9 +103,14 @@ class Sampler:
         self._parts = Parts(compiler(embed, 1, 1, 2, 1), compiler(block, 1, None, 0, 0, 3), compiler(project, 1))
         if model.quantized:
             self._parts = self._parts._replace(block=partial(block, linear=int8.counted(self._counters)))
-        static = self._graphs is not None or config.compile != 'none' and not config.compile_dynamic
-        self._padded = config.padding == 'on' or config.padding == 'auto' and static
+        self._padded = self._pads()
         self.batch_size = config.max_batch if config.batching == 'always' else 1     # requests a pass should hold at most
+
+    def _pads(self) -> bool:
+        """Is padding to buckets good for something?"""
+        config = self._config
+        static = self._graphs is not None or config.compile != 'none' and not config.compile_dynamic
+        return config.padding == 'on' or config.padding == 'auto' and static
 
     @torch.no_grad()
     def sample(self, requests: Sequence[SampleRequest], *, nfe_step: int, cfg_strength: float,
@@ -121,9 +128,11 @@ class Sampler:
         for request in requests:
             self._check(request)
         try:
-            with self._exactness():
+            with current(self.model.device), self._exactness():
                 return self._sample(requests, self._schedule(nfe_step, sway_sampling_coef), cfg_strength, canceled)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             longest = max(request.total_frames for request in requests) / FRAME_RATE
             message = (f'out of GPU memory while sampling {len(requests)} x {longest:.1f} s; use shorter texts, or '
                        'lower f5.max_batch or f5.graph_memory_limit')
@@ -136,6 +145,9 @@ class Sampler:
                 canceled: Callable[[], bool]) -> list[Tensor]:
         lengths = [request.total_frames for request in requests]
         frames, bucketed = self._length(max(lengths))
+        masked = bucketed or len(requests) > 1
+        if masked:
+            frames += -frames % _MASK_ALIGNMENT
         guided = cfg_strength >= _NO_GUIDANCE
         prompts = [Prompt(self._upload(request.prompt_mel, torch.float32), self._upload(request.tokens), length)
                    for request, length in zip(requests, lengths)]
@@ -144,7 +156,7 @@ class Sampler:
         self._upload.wait()
         for row, noise, length in zip(mel, noises, lengths):
             row[:length] = noise
-        condition = self.model.condition(prompts, frames, guided, masked=bucketed or len(requests) > 1)
+        condition = self.model.condition(prompts, frames, guided, masked)
         guidance = torch.tensor(cfg_strength, dtype=torch.float32, device=self.model.device)
         solve = self._replay if self._graphs is not None and bucketed else self._issue
         mel = solve(mel, guidance, condition, schedule, canceled)
@@ -301,11 +313,12 @@ class Sampler:
         try:
             difference = ((sample() - issued).norm() / issued.norm()).item()
             problem = f'they differ from issued steps by {difference:.1e}' if difference > _GRAPH_TOLERANCE else ''
-        except RuntimeError as error:       # what torch raises when a capture fails
+        except (RuntimeError, SpeechError) as error:    # a capture has failed, or had no memory left
             problem = str(error)
         if problem:
             logger.warning('going on without CUDA graphs: %s', problem)
             self._graphs = None
+            self._padded = self._pads()
             graphs.clear()
 
     @property
@@ -318,8 +331,7 @@ class Sampler:
         if self._graphs is not None:
             self._graphs.clear()
         self._schedules.clear()
-        if self.model.device.type == 'cuda':
-            torch.cuda.empty_cache()
+        release_memory()
 
     def close(self) -> None:
         """Release everything, the model included."""
