@@ -175,6 +175,17 @@ def test_graphs_are_no_more_than_torch_has_streams_for(gpu):
     assert len({stream for stream, _ in gpu.captures[-30:]}) == 30, 'those of the living ones'
 
 
+def test_graphs_of_single_utterances_stay_when_those_of_batches_do_not_fit(gpu, caplog):
+    """Four shapes are warmed up, three graphs fit."""
+    sampler = make_sampler(buckets=[2.0, 4.0], max_batch=2, batching='always', graph_memory_limit=3.0)
+    sampler.warmup(lambda done, what: None)
+    captures = sampler.counters['graph_captures']
+    for frames in (80, 280):
+        sampler.sample([Case(frames, 50, 20).request], **SOLVER)
+    assert sampler.counters['graph_captures'] == captures
+    assert '1 of 4 CUDA graphs do not fit' in caplog.text
+
+
 def test_other_threads_do_not_spoil_a_capture(gpu):
     """Such as the one that loads an engine or frees memory: in CUDA's default mode that would be an error here or there."""
     make_sampler().sample(requests(1), **SOLVER)

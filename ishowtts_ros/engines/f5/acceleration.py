@@ -334,6 +334,9 @@ class StepGraphs:
             del self._graphs[key]
         torch.cuda.empty_cache()
 
+    def __len__(self) -> int:
+        return len(self._graphs)
+
     @property
     def bytes(self) -> int:
         return sum(size for _, size in self._graphs.values())

@@ -270,6 +270,8 @@ class Sampler:
                 break
         if timed:
             self._set_batch_size(step_times)
+        if self._graphs is not None and len(sizes) > 1:
+            self._keep_graphs_of_single_requests(buckets)
         if self._config.compile != 'none' and self._config.compile_dynamic:
             progress(1.0, 'warming up without guidance')        # half the rows: other code, though for all lengths
             for size in range(1, self.batch_size + 1):
@@ -288,6 +290,16 @@ class Sampler:
             f'{1e3 * seconds / size:.0f} ms for each of {size}' for size, seconds in step_times.items()))
         if self._graphs is not None:
             self._graphs.drop_batches_over(self.batch_size)
+
+    def _keep_graphs_of_single_requests(self, buckets: Sequence[int]) -> None:
+        """Whoever waits for nothing but this one utterance must not wait for a capture. Where not all graphs fit, those of
+        batches were captured last, and go first now."""
+        for frames in buckets:
+            self.sample([self._silence(frames)], nfe_step=1, cfg_strength=2.0, sway_sampling_coef=0.0)
+        missing = self.batch_size * len(buckets) - len(self._graphs)
+        if missing > 0:
+            logger.warning('%d of %d CUDA graphs do not fit and are captured when they are needed, which takes longer; lower '
+                           'f5.max_batch, name fewer f5.buckets, or raise f5.graph_memory_limit', missing, missing + len(self._graphs))
 
     def _step_time(self, requests: Sequence[SampleRequest]) -> float:
         """The shorter of two steps [s]."""
