@@ -19,8 +19,8 @@ setup(
     packages=find_packages(include=['ishowtts_ros', 'ishowtts_ros.*']),
     install_requires=['espeakng-loader>=0.2.4', 'numpy>=1.21', 'pyyaml>=5.4'],
     extras_require={
-        'f5': ['torch>=2.5', 'torchaudio>=2.5', 'vocos>=0.1', 'safetensors', 'huggingface-hub',
-               'num2words>=0.5.10', 'pypinyin', 'rjieba', 'soundfile'],
+        'f5': ['torch>=2.5', 'safetensors', 'huggingface-hub', 'num2words>=0.5.10', 'pypinyin', 'rjieba', 'soundfile',
+               'tqdm'],
         'upstream': ['torch>=2.5', 'torchaudio>=2.5', 'f5-tts>=1.1', 'vocos>=0.1', 'num2words>=0.5.10'],
         'player': ['sounddevice>=0.4.6'],
         'test': ['cn2an', 'hypothesis', 'pocketsphinx>=5', 'pytest>=7', 'pytest-timeout'],

@@ -12,17 +12,10 @@ import yaml
 
 from ..core.voices import Voice
 from ..engines.f5.config import SAMPLE_RATE, Architecture
+from ..engines.f5.vocos_network import VocosShape, random_state
 from ..engines.f5.weights import random_weights
 
 TRANSCRIPT_BYTES = 96               # of the reference: 18 a second, an even pace
-VOCOS = {                           # as charactr/vocos-mel-24khz
-    'feature_extractor': {'class_path': 'vocos.feature_extractors.MelSpectrogramFeatures', 'init_args': {
-        'sample_rate': 24000, 'n_fft': 1024, 'hop_length': 256, 'n_mels': 100, 'padding': 'center'}},
-    'backbone': {'class_path': 'vocos.models.VocosBackbone', 'init_args': {
-        'input_channels': 100, 'dim': 512, 'intermediate_dim': 1536, 'num_layers': 8}},
-    'head': {'class_path': 'vocos.heads.ISTFTHead', 'init_args': {
-        'dim': 512, 'n_fft': 1024, 'hop_length': 256, 'padding': 'center'}},
-}
 
 
 def write_model(arch: Architecture, folder: Path, vocab_size: int = 2545) -> dict[str, str]:
@@ -38,11 +31,10 @@ def write_model(arch: Architecture, folder: Path, vocab_size: int = 2545) -> dic
 
 def write_vocoder(folder: Path) -> str:
     """A Vocos with random weights, of the published shape and in the published format."""
-    from vocos import Vocos
-
     folder.mkdir()
-    (folder / 'config.yaml').write_text(yaml.safe_dump(VOCOS), encoding='utf-8')
-    torch.save(Vocos.from_hparams(str(folder / 'config.yaml')).state_dict(), folder / 'pytorch_model.bin')
+    shape = VocosShape()
+    (folder / 'config.yaml').write_text(yaml.safe_dump(shape.to_config()), encoding='utf-8')
+    torch.save(random_state(shape), folder / 'pytorch_model.bin')
     return str(folder)
 
 

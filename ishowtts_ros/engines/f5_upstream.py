@@ -65,9 +65,9 @@ class F5UpstreamEngine(ClonedVoicesEngine):
         try:
             from f5_tts.infer import utils_infer
             from f5_tts.model import DiT
-        except ImportError as error:
+        except (ImportError, OSError, RuntimeError) as error:       # torchaudio of another CUDA raises the last two
             raise SpeechError(ErrorCode.ENGINE_UNAVAILABLE,
-                              f"engine 'f5_upstream' needs the f5-tts package: {error}; "
+                              f"engine 'f5_upstream' needs the f5-tts package, and a torchaudio that fits torch: {error}; "
                               "pip install '.[upstream]' in the folder of ishowtts, or choose engine 'f5'") from error
         config = self._config
         if config.normalize_text:

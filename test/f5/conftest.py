@@ -3,10 +3,11 @@
 import importlib.util
 import warnings
 
+from installed import imported
 import numpy as np
 import pytest
 
-if missing := [name for name in ('torch', 'vocos') if importlib.util.find_spec(name) is None]:
+if missing := [name for name in ('torch', 'safetensors') if importlib.util.find_spec(name) is None]:
     collect_ignore_glob = ['test_*.py']
     warnings.warn(f"test/f5 is left out: {', '.join(missing)} not installed; `make test` installs them")
 
@@ -25,13 +26,13 @@ def threads():
 @pytest.fixture(scope='session')
 def upstream():
     """f5-tts's inference module: chunk_text, preprocess_ref_audio_text, infer_batch_process, ..."""
-    return pytest.importorskip('f5_tts.infer.utils_infer')
+    return imported('f5_tts.infer.utils_infer')
 
 
 @pytest.fixture(scope='session')
 def upstream_text():
     """f5-tts's text functions: convert_char_to_pinyin, list_str_to_idx, get_tokenizer."""
-    return pytest.importorskip('f5_tts.model.utils')
+    return imported('f5_tts.model.utils')
 
 
 @pytest.fixture(scope='session')

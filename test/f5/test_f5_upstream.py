@@ -1,5 +1,7 @@
 """The baseline is f5-tts itself, and behaves as an engine."""
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -19,6 +21,23 @@ def engine(upstream, tiny, voice):
     with loaded('f5_upstream', tiny, voice) as engine:
         engine.warmup(lambda done, what: None)
         yield engine
+
+
+@pytest.mark.parametrize('error', [ImportError, OSError, RuntimeError])
+def test_a_torchaudio_that_does_not_fit_torch_is_reported(tiny, voice, monkeypatch, error):
+    """It raises all three, by what does not fit."""
+    class Refusing:
+        def find_spec(self, name, path=None, target=None):
+            if name == 'f5_tts.infer.utils_infer':
+                raise error('compiled with different CUDA versions')
+
+    monkeypatch.delitem(sys.modules, 'f5_tts.infer.utils_infer', raising=False)
+    monkeypatch.delattr('f5_tts.infer.utils_infer', raising=False)
+    monkeypatch.setattr(sys, 'meta_path', [Refusing(), *sys.meta_path])
+    engine = registry.create('f5_upstream', options(tiny), VoiceRegistry([voice]))
+    with pytest.raises(SpeechError, match="different CUDA versions.*engine 'f5'") as caught:
+        engine.load(lambda done, what: None)
+    assert caught.value.code == ErrorCode.ENGINE_UNAVAILABLE
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Loading f5 imports nothing that makes a robot wait: no f5_tts, no training or web packages."""
+"""f5 imports nothing that makes a robot wait, and no torchaudio, which does not fit every torch."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 SLOW = {'f5_tts', 'gradio', 'transformers', 'wandb', 'datasets', 'accelerate', 'bitsandbytes', 'hydra', 'librosa',
-        'torch._dynamo', 'sympy', 'pydub', 'matplotlib', 'x_transformers', 'torchdiffeq', 'rclpy'}
+        'torch._dynamo', 'sympy', 'torchaudio', 'vocos', 'encodec', 'scipy', 'pydub', 'matplotlib', 'x_transformers', 'torchdiffeq', 'rclpy'}
 
 LOAD = '''
 import json, sys, time

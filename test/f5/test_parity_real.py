@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip('f5_tts')
-
 import torch
 
 from reference import REAL, Case, cosine, our_sampler, relative_error, upstream_mel
+
+pytestmark = pytest.mark.usefixtures('upstream')
 
 SECOND = Case(speech=94, prompt=94, tokens=30, nfe_step=7)          # 1 s of speech
 HALF_SECOND = Case(speech=47, prompt=24, tokens=15, nfe_step=7)     # a CPU without 16-bit arithmetic emulates it slowly

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip('f5_tts')
-
 import torch
 
 from reference import SMALL, Case, cosine, our_sampler, relative_error, upstream_mel
+
+pytestmark = pytest.mark.usefixtures('upstream')
 
 TOLERANCE = 1e-4
 LENGTHS = (47, 203, 751, 1875)          # mel frames: 0.5 s, 2.2 s, 8 s, 20 s

@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+from installed import imported
 import numpy as np
 import pytest
 import soundfile
@@ -98,7 +99,7 @@ def test_prompt_equals_upstream(upstream, tmp_path, name):
         for chunk in ('Ja.', 'Hello.', 'Hello you.', 'What a long sentence that is, isn’t it?', '你好，世界。' * 9):
             inputs = captured_inputs(upstream, audio, rate, text, chunk, speed)
             assert prompt.duration(chunk, speed) == inputs['duration']
-    mel = pytest.importorskip('f5_tts.model.modules').get_vocos_mel_spectrogram(inputs['cond'])[0].T
+    mel = imported('f5_tts.model.modules').get_vocos_mel_spectrogram(inputs['cond'])[0].T
     torch.testing.assert_close(prompt.mel, mel, rtol=1e-5, atol=1e-5)
     assert prompt.mel.shape == (prompt.frames + 1, 100)
 
@@ -120,7 +121,7 @@ def test_text_before_the_speech_equals_upstream(upstream, tmp_path, text):
 
 
 def test_mel_equals_upstream_whatever_the_length(upstream):
-    modules = pytest.importorskip('f5_tts.model.modules')
+    modules = imported('f5_tts.model.modules')
     generator = torch.Generator().manual_seed(0)
     for n_samples in (7_200, 24_001, 255 * 256, 256 * 256 + 255, 289_200):
         wave = torch.randn(n_samples, generator=generator) * 0.1

@@ -10,6 +10,7 @@ torch = pytest.importorskip('torch')
 
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.engines.f5.sampler import Canceled, SampleRequest, time_schedule
+from installed import imported
 from reference import SMALL, Case, our_model, our_sampler, relative_error
 
 SOLVER = {'nfe_step': 5, 'cfg_strength': 2.0, 'sway_sampling_coef': -1.0}
@@ -28,7 +29,7 @@ def replace_part(sampler, name: str, wrap) -> None:
 @pytest.mark.parametrize('sway', [-1.0, 0.0, 0.4])
 def test_schedule_is_upstreams(nfe_step, sway):
     """The same times as upstream's EPSS tables and sway, computed in fp64."""
-    utils = pytest.importorskip('f5_tts.model.utils')
+    utils = imported('f5_tts.model.utils')
     t = utils.get_epss_timesteps(nfe_step, device='cpu', dtype=torch.float64)
     expected = t + sway * (torch.cos(torch.pi / 2 * t) - 1 + t)
     times = time_schedule(nfe_step, sway)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 import shutil
 
+from installed import imported
 import pytest
 
 torch = pytest.importorskip('torch')
-vocos = pytest.importorskip('vocos')
 
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.engines.f5.config import F5Config
@@ -30,7 +30,7 @@ def mel(frames: int, batch: int = 1) -> torch.Tensor:
 
 
 def upstream(folder: Path) -> torch.nn.Module:
-    model = vocos.Vocos.from_hparams(str(folder / 'config.yaml'))
+    model = imported('vocos').Vocos.from_hparams(str(folder / 'config.yaml'))
     model.load_state_dict(torch.load(folder / 'pytorch_model.bin', weights_only=True))
     return model.eval()
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 torch = pytest.importorskip('torch')
-pytest.importorskip('vocos')
+pytest.importorskip('safetensors')
 
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.engines.f5 import weights

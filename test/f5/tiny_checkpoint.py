@@ -23,6 +23,7 @@ except ImportError:             # run as a script from a checkout
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from ishowtts_ros.engines.f5.config import Architecture
 
+from ishowtts_ros.engines.f5.vocos_network import VocosShape, random_state
 from ishowtts_ros.engines.f5.weights import random_weights
 
 TINY = Architecture(dim=64, depth=2, heads=2, ff_mult=2, text_dim=32, conv_layers=2)
@@ -32,20 +33,7 @@ VOCAB = [' ', *string.punctuation, *string.digits, *string.ascii_letters,
          'ni3', 'ni2', 'hao3', 'wo3', 'shi4', 'shi4', 'jie4', 'ji1', 'qi4', 'ren2', 'é', '。', '，']
 VOCAB = list(dict.fromkeys(VOCAB))
 
-VOCOS = {
-    'feature_extractor': {
-        'class_path': 'vocos.feature_extractors.MelSpectrogramFeatures',
-        'init_args': {'sample_rate': 24000, 'n_fft': 1024, 'hop_length': 256, 'n_mels': 100, 'padding': 'center'},
-    },
-    'backbone': {
-        'class_path': 'vocos.models.VocosBackbone',
-        'init_args': {'input_channels': 100, 'dim': 64, 'intermediate_dim': 128, 'num_layers': 2},
-    },
-    'head': {
-        'class_path': 'vocos.heads.ISTFTHead',
-        'init_args': {'dim': 64, 'n_fft': 1024, 'hop_length': 256, 'padding': 'center'},
-    },
-}
+TINY_VOCOS = VocosShape(dim=64, wide=128, n_blocks=2)
 
 
 @dataclass(frozen=True)
@@ -103,16 +91,9 @@ def model_yaml(arch: Architecture) -> dict:
 
 def write_vocoder(folder: Path, seed: int) -> None:
     """A small Vocos, laid out like the charactr/vocos-mel-24khz repository."""
-    from vocos import Vocos
-
-    (folder / 'config.yaml').write_text(yaml.safe_dump(VOCOS, sort_keys=False), encoding='utf-8')
-    vocos = Vocos.from_hparams(str(folder / 'config.yaml'))
-    generator = torch.Generator().manual_seed(seed)
-    state = vocos.state_dict()
-    for name, value in state.items():
-        if not name.startswith('feature_extractor') and 'window' not in name:
-            state[name] = value + 0.05 * torch.randn(value.shape, generator=generator)
-    torch.save(state, folder / 'pytorch_model.bin')
+    config = yaml.safe_dump(TINY_VOCOS.to_config(), sort_keys=False)
+    (folder / 'config.yaml').write_text(config, encoding='utf-8')
+    torch.save(random_state(TINY_VOCOS, seed), folder / 'pytorch_model.bin')
 
 
 if __name__ == '__main__':

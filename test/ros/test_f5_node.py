@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
-pytest.importorskip('vocos', reason='vocos is not installed; `make test` installs it')
+pytest.importorskip('safetensors', reason='safetensors is not installed; `make test` installs it')
 
 import f5_voices                                    # noqa: E402
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
-pytest.importorskip('vocos', reason='vocos is not installed; `make test` installs it')
+pytest.importorskip('safetensors', reason='safetensors is not installed; `make test` installs it')
 
 from f5_voices import parameters, RATE, syllables, TRANSCRIPT, VOICES      # noqa: E402
 from lifecycle_msgs.msg import Transition                           # noqa: E402

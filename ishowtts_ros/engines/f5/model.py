@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 
-from . import int8, weights
+from . import int8, layers, weights
 from .config import Architecture
 
 _EPS = 1e-6                     # of every norm
@@ -144,12 +144,12 @@ class TextBlock(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.dwconv = nn.Conv1d(dim, dim, 7, padding=3, groups=dim)
+        self.dwconv = layers.Conv1d(dim, dim, 7, padding=3, groups=dim)
         self.norm = nn.LayerNorm(dim, eps=_EPS)
-        self.pwconv1 = nn.Linear(dim, 2 * dim)
+        self.pwconv1 = layers.Linear(dim, 2 * dim)
         self.gamma = nn.Parameter(torch.empty(2 * dim))
         self.beta = nn.Parameter(torch.empty(2 * dim))
-        self.pwconv2 = nn.Linear(2 * dim, dim)
+        self.pwconv2 = layers.Linear(2 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """[r, n, text_dim] -> the same. Looks at all n positions: pad nothing that upstream does not pad."""

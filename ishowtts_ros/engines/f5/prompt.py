@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 import hashlib
 import importlib.util
 import logging
@@ -16,10 +15,10 @@ from ...core.new_voice import recording_bytes
 from ...core.types import ErrorCode, SpeechError
 from ...core.voices import Voice
 from .chunking import SHORT_TEXT
-from .config import HOP_LENGTH, MEL_CHANNELS, SAMPLE_RATE
+from .config import HOP_LENGTH
+from .mel import mel_spectrogram, resample
 from .reference import read_recording, trim
 
-N_FFT = 1024
 TARGET_RMS = 0.1                    # quieter recordings are raised to it, and the speech lowered again
 SPEECH_RATE = (5.0, 28.0)           # letters/s a person speaks, from very slow to very fast
 MAX_SECONDS = 22                    # reference and speech together, as f5-tts has it
@@ -136,34 +135,6 @@ def ended(transcript: str, name: str) -> str:
     if transcript.endswith(('. ', '。')):
         return transcript
     return transcript + (' ' if transcript.endswith('.') else '. ')
-
-
-def resample(wave: torch.Tensor, rate: int) -> torch.Tensor:
-    """:param wave: float32 [n_samples] at `rate` Hz; :return: float32 [n_samples] at 24 kHz"""
-    if rate == SAMPLE_RATE:
-        return wave
-    from torchaudio.transforms import Resample
-
-    return Resample(rate, SAMPLE_RATE)(wave)
-
-
-def mel_spectrogram(wave: torch.Tensor) -> torch.Tensor:
-    """Log-mel spectrogram as Vocos has it (f5-tts, model/modules.py: get_vocos_mel_spectrogram).
-
-    :param wave: float32 [n_samples] at 24 kHz
-    :return: float32 [n_samples // HOP_LENGTH + 1, MEL_CHANNELS], natural logarithm of amplitudes
-    """
-    window, filters = _mel_constants()
-    spectrum = torch.stft(wave, N_FFT, HOP_LENGTH, window=window, center=True, return_complex=True).abs()
-    return (spectrum.mT @ filters).clamp(min=1e-5).log()
-
-
-@lru_cache(maxsize=1)
-def _mel_constants() -> tuple[torch.Tensor, torch.Tensor]:
-    """Hann window [N_FFT] and HTK mel filters [N_FFT // 2 + 1, MEL_CHANNELS]."""
-    from torchaudio.functional import melscale_fbanks
-
-    return torch.hann_window(N_FFT), melscale_fbanks(N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, MEL_CHANNELS, SAMPLE_RATE)
 
 
 def _warn_unless_plausible(transcript: str, seconds: float, name: str) -> None:

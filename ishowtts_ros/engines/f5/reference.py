@@ -79,7 +79,7 @@ def read_recording(data: bytes, name: str) -> Recording:
 def _check_format(rate: int, channels: int, name: str) -> None:
     """:raises SpeechError: INVALID_REFERENCE for what no recording of speech has, and what is no ratio of small numbers to 24 kHz"""
     low, high = RATES
-    resampling = max(rate, SAMPLE_RATE) // math.gcd(rate, SAMPLE_RATE)      # torchaudio's kernel is as long
+    resampling = max(rate, SAMPLE_RATE) // math.gcd(rate, SAMPLE_RATE)      # the kernel is as long
     if not low <= rate <= high or resampling > LONGEST_KERNEL or channels > MAX_CHANNELS:
         raise SpeechError(ErrorCode.INVALID_REFERENCE,
                           f'{name} has {channels} channels at {rate} Hz; export it with one or two channels at 16000, '

@@ -1,4 +1,4 @@
-"""Mel -> waveform with Vocos (arXiv:2306.00814), through the vocos package."""
+"""Mel -> waveform with Vocos (arXiv:2306.00814)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from torch import Tensor
 from ...core.types import ErrorCode, SpeechError
 from .acceleration import Compiler, Counters, exactness, resolve_dtype
 from .config import FRAME_RATE, HOP_LENGTH, MEL_CHANNELS, SAMPLE_RATE, F5Config
+from .vocos_network import Misfit, Vocos, VocosShape
 
 
 class Vocoder:
     """A loaded Vocos. The network runs in its dtype, compiled if asked for; the inverse STFT always in fp32."""
 
-    def __init__(self, vocos: torch.nn.Module, device: torch.device, dtype: torch.dtype, compile_mode: str):
+    def __init__(self, vocos: Vocos, device: torch.device, dtype: torch.dtype, compile_mode: str):
         self._head = vocos.head.istft.to(device).float()
         self._backbone = vocos.backbone.to(device, dtype).eval().requires_grad_(False)
         self._out = vocos.head.out.to(device, dtype).requires_grad_(False)
@@ -30,18 +31,22 @@ class Vocoder:
 
         :raises SpeechError: LOAD_FAILED, naming the file and the first tensor that does not fit
         """
-        from vocos import Vocos
-
         path = folder / 'pytorch_model.bin'
         try:
-            vocos = Vocos.from_hparams(str(folder / 'config.yaml'))
+            shape = VocosShape.from_file(folder / 'config.yaml')
             state = torch.load(path, map_location='cpu', weights_only=True)
-        except Exception as error:      # yaml, import, pickle, zip: each has its own exception for a bad file
+        except Misfit as error:
+            raise SpeechError(ErrorCode.LOAD_FAILED,
+                              f"vocoder '{folder}' is not for {MEL_CHANNELS} mels at {SAMPLE_RATE} Hz and hop {HOP_LENGTH}: "
+                              f'{error}; F5-TTS needs charactr/vocos-mel-24khz') from error
+        except Exception as error:      # yaml, pickle, zip: each has its own exception for a bad file
             raise SpeechError(ErrorCode.LOAD_FAILED,
                               f"cannot read the vocoder in '{folder}' ({type(error).__name__}: {error}); set "
                               'f5.vocoder to a copy of charactr/vocos-mel-24khz') from error
+        vocos = Vocos(shape)
+        state = {name: tensor for name, tensor in state.items() if not name.startswith('feature_extractor.')}
         check(vocos, state, path)
-        vocos.load_state_dict(state)
+        vocos.load_state_dict(state, assign=True)
         name = config.dtype if config.vocoder_dtype == 'auto' else config.vocoder_dtype
         return cls(vocos, device, resolve_dtype(name, device), config.compile)
 
@@ -86,8 +91,8 @@ class Vocoder:
         self._backbone = self._out = self._head = self._spectrum = None
 
 
-def check(vocos: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Compare a state dict with the network that config.yaml describes, and that network with what F5-TTS needs.
+def check(vocos: Vocos, state: dict[str, Tensor], path: Path) -> None:
+    """Compare a state dict with the network that config.yaml describes.
 
     :raises SpeechError: LOAD_FAILED, naming the first tensor that does not fit and both shapes
     """
@@ -99,8 +104,3 @@ def check(vocos: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
                               f"vocoder '{path}' does not fit its config.yaml: tensor '{name}' is "
                               f"{found.get(name, 'missing')}, expected {expected.get(name, 'none')}; take both files "
                               'from the same Vocos, charactr/vocos-mel-24khz')
-    istft = getattr(vocos.head, 'istft', None)
-    if vocos.backbone.input_channels != MEL_CHANNELS or getattr(istft, 'hop_length', None) != HOP_LENGTH:
-        raise SpeechError(ErrorCode.LOAD_FAILED,
-                          f"vocoder '{path}' is not for {MEL_CHANNELS} mels at {SAMPLE_RATE} Hz and hop {HOP_LENGTH}; "
-                          'F5-TTS needs charactr/vocos-mel-24khz')
