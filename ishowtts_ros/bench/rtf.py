@@ -31,7 +31,7 @@ from pathlib import Path
 import sys
 import tempfile
 import time
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ..core.types import SynthesisSettings
 from ..core.voices import Voice, VoiceRegistry

@@ -29,6 +29,7 @@ SOLVER_SETTINGS = ('nfe_step', 'cfg_strength', 'sway_sampling_coef')     # one p
 MAX_TOGETHER = 15.0         # s of speech in one pass: once started, nothing more urgent comes before it
 AHEAD = 2                   # utterances that may be started: one is heard while the next is synthesized
 
+
 class Listener(Protocol):
     """Hears what happens, in the order in which it happens. Must not block; may be called from any thread."""
 

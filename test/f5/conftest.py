@@ -38,7 +38,7 @@ def upstream_text():
 @pytest.fixture(scope='session')
 def tiny(tmp_path_factory):
     """A tiny F5-TTS and Vocos in the published file formats."""
-    pytest.importorskip('torch')
+    pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
     import tiny_checkpoint
 
     return tiny_checkpoint.write(tmp_path_factory.mktemp('tiny'))
@@ -47,7 +47,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope='session')
 def voice(tmp_path_factory):
     """A voice whose recording is 3 s of noise in syllables, quieter than f5-tts's target level."""
-    soundfile = pytest.importorskip('soundfile')
+    soundfile = pytest.importorskip('soundfile', reason='soundfile is not installed; `make test` installs it')
     from ishowtts_ros.core.voices import Voice
 
     time = np.arange(3 * 24_000) / 24_000

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
 
 from ishowtts_ros.engines.f5 import acceleration
 from ishowtts_ros.engines.f5.acceleration import Counters, StepGraphs

@@ -10,7 +10,7 @@ from speaking import loaded, speak
 from ishowtts_ros.bench import rtf
 from ishowtts_ros.engines.f5.config import architecture
 
-pytest.importorskip('torch')
+pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
 
 
 def bench(capsys, tiny, *more):

@@ -14,7 +14,7 @@ import threading
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
 
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.engines.f5 import acceleration, weights

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
 
 from torch._subclasses.fake_tensor import DynamicOutputShapeException
 

@@ -284,7 +284,7 @@ def test_the_first_voice_is_the_default(engine, tiny, monkeypatch):
 
 
 def test_the_example_clip_is_the_default_where_f5_tts_is_installed(tiny):
-    pytest.importorskip('torch')
+    pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
     from ishowtts_ros.engines.f5.prompt import example_voice
     if example_voice() is None:
         pytest.skip('f5-tts is not installed')

@@ -262,7 +262,7 @@ def test_the_example_voice_is_found_without_importing_f5_tts():
     import subprocess
     import sys
 
-    pytest.importorskip('soundfile')
+    pytest.importorskip('soundfile', reason='soundfile is not installed; `make test` installs it')
     voice = example_voice()
     if voice is None:
         pytest.skip('f5-tts is not installed')

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
 
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.engines.f5.sampler import Canceled, SampleRequest, time_schedule

@@ -8,7 +8,7 @@ import shutil
 from installed import imported
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
 
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.engines.f5.config import F5Config

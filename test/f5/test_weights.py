@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-torch = pytest.importorskip('torch')
-pytest.importorskip('safetensors')
+torch = pytest.importorskip('torch', reason='torch is not installed; `make test` installs it')
+pytest.importorskip('safetensors', reason='safetensors is not installed; `make test` installs it')
 
 from ishowtts_ros.core.types import ErrorCode, SpeechError
 from ishowtts_ros.engines.f5 import weights

@@ -39,7 +39,7 @@ def pack(weight: Tensor) -> torch.ScriptObject:
         packed = torch.ops.quantized.linear_prepack(rounded, None)
         _product(torch.zeros(1, weight.shape[1]), packed)
         return packed
-    except (RuntimeError, AttributeError) as error:      # a missing kernel is a NotImplementedError, which is a RuntimeError
+    except (RuntimeError, AttributeError) as error:      # RuntimeError also where there is no such kernel
         raise SpeechError(ErrorCode.ENGINE_UNAVAILABLE,
                           f'f5.dtype int8 needs an x86-64 CPU with AVX2 and a torch built with FBGEMM ({error}); '
                           'set f5.dtype to auto') from error
